@@ -1,0 +1,50 @@
+"""Write the contract into an artifact, so that the file explains itself wherever it goes.
+
+Each format has its own place for such a note: ONNX `metadata_props`, OpenVINO `rt_info`, a TFLite metadata buffer. The
+runner's backends read it back.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgetl.artifact import write_atomic
+from edgetl.runner.contract import METADATA_KEY, Contract
+
+__all__ = ["embed_in_onnx", "embed_in_openvino", "embed_in_tflite"]
+
+
+def embed_in_onnx(model: Any, contract: Contract) -> None:
+    """Set the contract in an `onnx.ModelProto`, in place of one that is there."""
+    kept = [entry for entry in model.metadata_props if entry.key != METADATA_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    model.metadata_props.add(key=METADATA_KEY, value=contract.to_json())
+
+
+def embed_in_openvino(model: Any, contract: Contract) -> None:
+    """Set the contract in an `openvino.Model`."""
+    model.set_rt_info(contract.to_json(), METADATA_KEY.split("."))
+
+
+def embed_in_tflite(file: Path, contract: Contract) -> None:
+    """Write the contract into a TFLite file, in place of one that is there."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = file.read_bytes()
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for stored in model.buffers:
+        if stored.offset > 1:  # large buffers lie behind the table, at places that move when it grows: take them in
+            stored.data = np.frombuffer(content, np.uint8, stored.size, stored.offset)
+            stored.offset = stored.size = 0
+    buffer = schema.BufferT()
+    buffer.data = contract.to_json().encode()
+    model.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = METADATA_KEY.encode(), len(model.buffers) - 1
+    model.metadata = [e for e in model.metadata or [] if e.name != entry.name] + [entry]
+    builder = flatbuffers.Builder(len(content) + (1 << 16))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    write_atomic(file, bytes(builder.Output()))

@@ -1,0 +1,48 @@
+"""How stages tell what they do: messages, progress, and the time spent inside libraries.
+
+Stages receive a `Reporter` and never print. This base class is silent; the command line brings one that draws.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["Advance", "Reporter"]
+
+Advance = Callable[[int, str], None]
+"""`advance(steps, note)` moves a progress bar and sets the note beside it."""
+
+
+class Reporter:
+    """Hears what a stage does. Silent by itself."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._library_seconds: defaultdict[str, float] = defaultdict(float)
+
+    def say(self, text: str) -> None:
+        """One line for the user."""
+
+    @contextmanager
+    def track(self, title: str, total: int) -> Iterator[Advance]:  # noqa: ARG002  the drawing subclass uses them
+        """Show progress of `total` steps while inside."""
+        yield lambda _steps, _note: None
+
+    @contextmanager
+    def library(self, name: str) -> Iterator[None]:
+        """Count the time inside as spent by a library: a training step, a conversion, a calibration.
+
+        What a stage takes beyond the sum of these is edgetl's own cost.
+        """
+        start = self._clock()
+        try:
+            yield
+        finally:
+            self._library_seconds[name] += self._clock() - start
+
+    def take_library_seconds(self) -> dict[str, float]:
+        """Seconds by name since the last call."""
+        taken = {name: round(seconds, 4) for name, seconds in sorted(self._library_seconds.items())}
+        self._library_seconds.clear()
+        return taken

@@ -1,0 +1,114 @@
+"""Run folders: whole or absent, and never in contradiction with themselves."""
+
+import json
+
+import pytest
+
+from edgetl.artifact import RunFolder, hash_of, sha256_of, write_atomic
+from edgetl.errors import RunFolderError
+
+
+def keep(folder: RunFolder, stage: str, inputs: str, *, readers: tuple[str, ...] = (), **files: str) -> None:
+    """Finish a stage that wrote `files`, a content by a name without its suffix."""
+    with folder.writing(stage) as partial:
+        for name, content in files.items():
+            (partial / f"{name}.txt").write_text(content)
+        folder.keep(stage, partial, {"inputs": inputs, "metrics": {}}, {}, readers)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    run = RunFolder.prepare(tmp_path / "run")
+    keep(run, "export", "1", model="weights")
+    keep(run, "bench", "2", bench="3 ms")
+    return run
+
+
+def test_a_kept_stage_is_there_for_whoever_opens_the_run_again(folder):
+    again = RunFolder.open(folder.path)
+    assert again.is_current("export", "1")
+    assert again.files_of("export") == {"model.txt": sha256_of(folder.path / "model.txt")}
+    assert [p.name for p in folder.path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_other_inputs_or_other_bytes_or_a_missing_file_make_a_stage_stale(folder):
+    assert not folder.is_current("export", "other")
+    assert not folder.is_current("verify", "1")
+    (folder.path / "model.txt").write_text("tampered")
+    assert not folder.is_current("export", "1")
+    (folder.path / "bench.txt").unlink()
+    assert not folder.is_current("bench", "2")
+
+
+def test_new_files_of_a_stage_take_those_of_its_readers_away(folder):
+    keep(folder, "export", "3", readers=("bench",), model="other weights")
+    assert folder.stage("bench") is None
+    assert not (folder.path / "bench.txt").exists()
+    assert set(folder.manifest["files"]) == {"model.txt"}
+
+
+def test_the_same_files_again_leave_the_readers_alone(folder):
+    keep(folder, "export", "3", readers=("bench",), model="weights")
+    assert folder.is_current("bench", "2")
+
+
+def test_files_that_a_stage_no_longer_makes_are_removed(folder):
+    keep(folder, "export", "3", other="weights")
+    assert not (folder.path / "model.txt").exists()
+    assert (folder.path / "other.txt").read_text() == "weights"
+
+
+def test_a_stage_that_fails_leaves_no_trace_of_a_new_run(tmp_path):
+    run = RunFolder.prepare(tmp_path / "deep" / "run")
+    with pytest.raises(ValueError, match="wrong"), run.writing("export") as partial:
+        (partial / "model.txt").write_text("half")
+        raise ValueError("wrong")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_that_fails_leaves_the_files_of_the_last_time(folder):
+    with pytest.raises(ValueError, match="wrong"), folder.writing("export") as partial:
+        (partial / "model.txt").write_text("half")
+        raise ValueError("wrong")
+    assert (folder.path / "model.txt").read_text() == "weights"
+    assert folder.is_current("export", "1")
+
+
+def test_what_a_killed_run_left_is_swept_up(folder):
+    stale = folder.path / ".partial-export"
+    stale.mkdir()
+    (stale / "model.txt").write_text("half")
+    keep(folder, "export", "3", model="weights")
+    assert not stale.exists()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    write_atomic(tmp_path / "a", "old")
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": "x"}', "{ cut"])
+def test_a_damaged_manifest_is_named(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(RunFolderError, match=r"manifest.json: damaged"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_newer_manifest_is_refused(folder):
+    manifest = json.loads((folder.path / "manifest.json").read_text())
+    (folder.path / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 2}))
+    with pytest.raises(RunFolderError, match=r"schema version 2 is newer than this edgetl reads \(1\). Upgrade edgetl"):
+        RunFolder.prepare(folder.path)
+
+
+def test_a_hash_does_not_depend_on_the_order_of_keys():
+    assert hash_of({"a": 1, "b": [2]}) == hash_of({"b": [2], "a": 1})
+    assert hash_of({"a": 1}) != hash_of({"a": 2})
