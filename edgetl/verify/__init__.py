@@ -1,0 +1,1 @@
+"""The proof that what was exported is what was trained."""

@@ -1,0 +1,76 @@
+"""What the bench stage writes of real artifacts, timed in real processes."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import tiny_run
+
+from edgetl.bench import stage
+from edgetl.environment import machine
+from edgetl.errors import RunFolderError, RunnerFailed
+
+
+def report_of(context):
+    return json.loads((context.out / "bench.json").read_text(encoding="utf-8"))
+
+
+def test_every_artifact_is_timed_and_described(tmp_path):
+    made = [("onnx", "fp32", {}), ("openvino", "fp32", {}), ("tflite", "w8a8", {"int8_output": True})]
+    context = tiny_run.context(tmp_path, made)
+    result = stage.run(context)
+    report = report_of(context)
+    assert (report["measured_on"], report["target"], report["schema_version"]) == ("this machine", "linux-x86", 1)
+    assert report["machine"] == machine()
+    entries = report["artifacts"]
+    assert [each["file"] for each in entries] == ["model.fp32.onnx", "model.fp32.xml", "model.w8a8.tflite"]
+    for each in entries:
+        assert set(each) == {
+            "file", "format", "precision", "runtime", "threads", "batch", "size_bytes", "peak_rss_bytes", "load_ms",
+            "inference", "with_preprocessing",
+        }  # fmt: skip
+        assert each["batch"] == 1
+        assert each["inference"]["runs"] == each["with_preprocessing"]["runs"] == 64
+        assert each["inference"]["p50_low_ms"] <= each["inference"]["p50_ms"] <= each["inference"]["p50_high_ms"]
+        assert each["inference"]["p50_ms"] <= each["inference"]["p90_ms"] <= each["inference"]["p99_ms"]
+    fastest = min(entries, key=lambda each: each["inference"]["p50_ms"])
+    assert result.metrics["fastest_p50_ms"] == fastest["inference"]["p50_ms"]
+    assert result.details == {"fastest": fastest["file"]}
+    assert context.reporter.take_library_seconds()["timed inference"] > 0
+    assert [path.name for path in context.out.iterdir()] == ["bench.json"]
+
+
+def test_the_size_of_openvino_includes_its_weights(tmp_path):
+    context = tiny_run.context(tmp_path, [("openvino", "fp32", {})])
+    files = [context.folder.file(f"model.fp32{suffix}") for suffix in (".xml", ".bin")]
+    assert stage._size_bytes(files[0]) == sum(file.stat().st_size for file in files)
+
+
+def test_up_to_32_images_are_spread_over_the_test_split(tmp_path):
+    context = tiny_run.context(tmp_path, [])
+    with stage._image_list(context) as path:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    assert len(set(names)) == 32
+    assert names[0].endswith("000.png")
+    assert names[-1].endswith("059.png")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("auto", 2), (1, 1), (256, machine()["cores"])])
+def test_threads_are_those_asked_for_but_no_more_than_cores(asked, expected, tmp_path):
+    context = tiny_run.context(tmp_path, [])
+    bench = context.recipe.bench.model_copy(update={"threads": asked})
+    context = replace(context, recipe=context.recipe.model_copy(update={"bench": bench}))
+    assert stage._threads(context) == min(expected, machine()["cores"])
+
+
+def test_an_artifact_that_does_not_run_is_named(tmp_path):
+    context = tiny_run.context(tmp_path, [("tflite", "fp32", {})])
+    context.folder.file("model.fp32.tflite").write_bytes(b"damaged")
+    with pytest.raises(RunnerFailed, match=r"^model\.fp32\.tflite: .*not a complete TFLite model"):
+        stage.run(context)
+
+
+def test_a_run_without_artifacts_says_what_to_do(tmp_path):
+    with pytest.raises(RunFolderError, match="nothing is exported here"):
+        stage.run(tiny_run.context(tmp_path, []))

@@ -1,0 +1,192 @@
+"""What verification finds wrong, and what it lets pass."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import tiny_run
+
+from edgetl.errors import ProofFailed, RunFolderError, RunnerFailed
+from edgetl.verify import stage as verify
+from edgetl.verify.comparison import Limits, compare
+
+LIMITS = Limits(max_probability_difference=1e-4, tie_gap=1e-3, max_drop=0.01)
+IMAGES = tiny.some_images(200, seed=3)
+REFERENCE_NK = tiny.reference(IMAGES)
+LABELS_N = REFERENCE_NK.argmax(axis=1)
+LOGITS_NK = np.log(REFERENCE_NK)
+
+
+def compared(outputs_NK, *, is_float=True, labels_N=LABELS_N, limits=LIMITS):
+    return compare(REFERENCE_NK, outputs_NK.astype(np.float32), labels_N, is_float=is_float, limits=limits)
+
+
+def test_equal_probabilities_pass():
+    found = compared(REFERENCE_NK)
+    assert (found.agreement, found.max_probability_difference, found.drop, found.failures) == (1, 0, 0, ())
+
+
+def test_rounding_noise_passes():
+    noise_NK = np.random.default_rng(0).uniform(-5e-5, 5e-5, REFERENCE_NK.shape)
+    found = compared(REFERENCE_NK + noise_NK)
+    assert 0 < found.mean_probability_difference < found.max_probability_difference < 1e-4
+    assert found.failures == ()
+
+
+PLANTED = {
+    "blue for red": tiny.reference(IMAGES[..., ::-1]),
+    "labels in another order": REFERENCE_NK[:, [1, 0, 2, 3]],
+    "no softmax": LOGITS_NK,
+    "softmax twice": np.exp(REFERENCE_NK) / np.exp(REFERENCE_NK).sum(axis=1, keepdims=True),
+    "values of 0 to 255": REFERENCE_NK * 255,
+    "half the contrast": tiny.reference((IMAGES / 2).astype(np.uint8)),
+    "images in another order": REFERENCE_NK[::-1],
+    "one wrong image": np.concatenate([REFERENCE_NK[:1, ::-1], REFERENCE_NK[1:]]),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_of_a_float_artifact_is_caught(fault):
+    assert any("a probability differs by" in failure for failure in compared(PLANTED[fault]).failures)
+
+
+@pytest.mark.parametrize("fault", ["blue for red", "labels in another order", "no softmax", "values of 0 to 255"])
+def test_a_planted_fault_of_an_integer_artifact_is_caught(fault):
+    assert compared(PLANTED[fault], is_float=False).failures
+
+
+def test_an_integer_artifact_may_differ_but_not_lose_accuracy():
+    rounded_NK = np.round(REFERENCE_NK * 64) / 64
+    assert compared(rounded_NK, is_float=False, limits=replace(LIMITS, max_drop=0.05)).failures == ()
+    assert "a probability differs by" in compared(rounded_NK).failures[0]
+
+
+def test_a_drop_of_exactly_the_limit_passes_and_one_image_more_fails():
+    labels_N = LABELS_N.copy()
+    labels_N[:60] = (labels_N[:60] + 1) % 4  # top-1 is 140 of 200
+    worse_NK = REFERENCE_NK.copy()
+    worse_NK[60:62] = np.roll(worse_NK[60:62], 1, axis=1)
+    found = compared(worse_NK, is_float=False, labels_N=labels_N)
+    assert (found.top1, found.drop, found.failures) == (0.69, pytest.approx(0.01), ())
+    worse_NK[62] = np.roll(worse_NK[62], 1)
+    found = compared(worse_NK, is_float=False, labels_N=labels_N)
+    assert found.failures == ("top-1 drops by 1.50% to 68.50%, allowed are 1.00%",)
+
+
+def test_a_better_integer_artifact_has_a_negative_drop():
+    labels_N = np.roll(LABELS_N, 1)
+    found = compare(REFERENCE_NK, np.eye(4, dtype=np.float32)[labels_N], labels_N, is_float=False, limits=LIMITS)
+    assert (found.top1, found.drop < 0, found.failures) == (1.0, True, ())
+
+
+def test_ties_do_not_count_in_the_agreement():
+    reference_NK = np.array([[0.4999, 0.5001], [0.2, 0.8]], np.float32)
+    outputs_NK = np.array([[0.50001, 0.49999], [0.2, 0.8]], np.float32)
+    limits = replace(LIMITS, max_probability_difference=1e-2)
+    found = compare(reference_NK, outputs_NK, np.array([1, 1]), is_float=True, limits=limits)
+    assert (found.agreement, found.ties_left_out, found.failures) == (1.0, 1, ())
+    strict = replace(limits, tie_gap=0.0)
+    found = compare(reference_NK, outputs_NK, np.array([1, 1]), is_float=True, limits=strict)
+    assert found.failures == ("the best class agrees on 50.00% of the images, expected all",)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("is_float", [True, False])
+def test_a_value_that_is_no_number_is_named_and_never_right(value, is_float):
+    outputs_NK = REFERENCE_NK.copy()
+    outputs_NK[5, LABELS_N[5]] = value
+    found = compared(outputs_NK, is_float=is_float)
+    assert found.failures[0] == "1 of 800 outputs are NaN or infinite"
+    assert found.max_probability_difference == 1.0
+    assert found.top1 == 199 / 200
+
+
+def test_outputs_that_are_all_nan_are_described_with_numbers():
+    found = compared(np.full_like(REFERENCE_NK, np.nan), is_float=False)
+    assert (found.top1, found.agreement, found.mean_probability_difference) == (0, 0, 1)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The tiny model in PyTorch stands in for a trained network, which takes minutes to make."""
+    import torch
+
+    import edgetl.export.deployable
+
+    class Trained(torch.nn.Module):
+        def forward(self, images):
+            means_NC = images.to(torch.float32).mean(dim=(1, 2)) / 255
+            return torch.softmax(means_NC @ torch.from_numpy(tiny.WEIGHTS_CK) + torch.from_numpy(tiny.BIAS_K), dim=1)
+
+    monkeypatch.setattr(edgetl.export.deployable, "load_deployable", lambda _folder: Trained())
+
+
+def report_of(context):
+    return json.loads((context.out / "verify.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.usefixtures("trained")
+def test_every_artifact_of_a_run_is_proven_from_the_raw_files(tmp_path):
+    made = [("onnx", "fp32", {}), ("openvino", "fp32", {}), ("tflite", "fp32", {"batch": 16})]
+    context = tiny_run.context(tmp_path, [*made, ("tflite", "w8a8", {"int8_output": True})])
+    result = verify.run(context)
+    report = report_of(context)
+    assert (result.failure, report["passed"], report["test_images"]) == ("", True, tiny_run.TEST_IMAGES)
+    assert report["reference"]["runtime"].startswith("torch 2")
+    assert report["reference"]["top1"] == result.metrics["reference_top1"] == 0.9
+    entries = report["artifacts"]
+    names = ["model.fp32.onnx", "model.fp32.xml", "model.fp32.tflite", "model.w8a8.tflite"]
+    assert [each["file"] for each in entries] == names
+    assert [each["runtime"]["provider"] for each in entries] == ["CPUExecutionProvider", "CPU", "XNNPACK", "XNNPACK"]
+    assert all(each["max_probability_difference"] < 1e-5 for each in entries[:3])
+    assert result.metrics["worst_float_probability_difference"] < 1e-5 < entries[3]["max_probability_difference"]
+    assert context.reporter.take_library_seconds()["verification inference"] > 0
+    assert sorted(path.name for path in context.out.iterdir()) == ["predictions.npz", "verify.json"]
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_failed_proof_is_one_line_with_numbers_and_leaves_its_report(tmp_path):
+    contract = tiny.CONTRACT.to_json().replace('["red", "green"', '["green", "red"')
+    made = [("onnx", "fp32", {"softmax": False}), ("openvino", "fp32", {"contract": contract}), ("tflite", "fp32", {})]
+    context = tiny_run.context(tmp_path, made)
+    result = verify.run(context)
+    first, second = result.failure.split("; ")
+    assert first.startswith("model.fp32.onnx: outputs are no probabilities: they go from -")
+    assert "a probability differs by" in first
+    assert second == "model.fp32.xml: carries another contract than the run: labels differ"
+    assert [each["passed"] for each in report_of(context)["artifacts"]] == [False, False, True]
+
+
+@pytest.mark.usefixtures("trained")
+def test_preprocessing_of_the_embedded_contract_is_part_of_the_proof(tmp_path):
+    squashed = replace(tiny.CONTRACT, resize="crop", crop_fraction=0.5).to_json()
+    result = verify.run(tiny_run.context(tmp_path, [("onnx", "fp32", {"contract": squashed})]))
+    assert "carries another contract than the run: crop_fraction, resize differ" in result.failure
+    assert "a probability differs by" in result.failure
+
+
+@pytest.mark.usefixtures("trained")
+def test_an_artifact_that_does_not_run_is_named(tmp_path):
+    context = tiny_run.context(tmp_path, [("onnx", "fp32", {})])
+    context.folder.file("model.fp32.onnx").write_bytes(b"damaged")
+    with pytest.raises(RunnerFailed, match=r"^model\.fp32\.onnx: .*onnxruntime cannot open it"):
+        verify.run(context)
+
+
+def test_an_artifact_of_other_classes_is_refused(tmp_path, monkeypatch):
+    import torch
+
+    import edgetl.export.deployable
+
+    monkeypatch.setattr(
+        edgetl.export.deployable, "load_deployable", lambda _: lambda images: torch.ones(len(images), 7)
+    )
+    with pytest.raises(ProofFailed, match=r"model\.fp32\.onnx: gives 4 classes, the trained model 7"):
+        verify.run(tiny_run.context(tmp_path, [("onnx", "fp32", {})]))
+
+
+def test_a_run_without_artifacts_says_what_to_do(tmp_path):
+    with pytest.raises(RunFolderError, match=r"nothing is exported here\. 'edgetl export' does it"):
+        verify.run(tiny_run.context(tmp_path, []))
