@@ -1,0 +1,110 @@
+"""The index: every image of a run with its label, split and hash, as `data.json` keeps it."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgetl.artifact import RunFolder
+from edgetl.data.digits import DIGITS, digits_folder, digits_place
+from edgetl.errors import DataError, RunFolderError
+
+__all__ = ["INDEX_FILE", "INDEX_SCHEMA", "ImageIndex", "Sample", "read_index"]
+
+INDEX_SCHEMA = 1
+INDEX_FILE = "data.json"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image."""
+
+    path: str
+    """Relative to the root, with '/'."""
+
+    label: int
+    """Position of its class in the labels."""
+
+    split: str
+    """'train', 'val' or 'test'."""
+
+    sha256: str
+    """Of the file's bytes, in hex."""
+
+
+@dataclass(frozen=True)
+class ImageIndex:
+    """All images of a run, ordered by path."""
+
+    root: Path
+    """Absolute."""
+
+    labels: tuple[str, ...]
+    """Class names, sorted."""
+
+    samples: tuple[Sample, ...]
+    unreadable: dict[str, str]
+    """Files that were left out, and why."""
+
+    median_side: int
+    """Median of the shorter sides, in pixels."""
+
+    def split(self, name: str) -> list[Sample]:
+        """The images of 'train', 'val' or 'test', ordered by path."""
+        return [sample for sample in self.samples if sample.split == name]
+
+    def file(self, sample: Sample) -> Path:
+        """Where an image is.
+
+        Raises:
+            DataError: It is gone.
+        """
+        path = self.root / sample.path
+        if path.is_file():
+            return path
+        gone = path if self.root.is_dir() else self.root
+        raise DataError(f"{gone}: is gone since this run read it. Put it back, or start a run on the data as it is now")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain JSON types. The embedded set is named, so that its run opens on any machine."""
+        return {
+            "schema_version": INDEX_SCHEMA,
+            "root": DIGITS if self.root == digits_place() else str(self.root),
+            "labels": list(self.labels),
+            "median_side": self.median_side,
+            "unreadable": self.unreadable,
+            "samples": [asdict(sample) for sample in self.samples],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "ImageIndex":
+        """Read what `to_dict` wrote; the embedded set is made again where it is missing.
+
+        Raises:
+            ValueError: It was written by a newer edgetl, or is damaged.
+        """
+        if data.get("schema_version", 0) > INDEX_SCHEMA:
+            raise ValueError(f"schema version {data['schema_version']} is newer than {INDEX_SCHEMA}")
+        try:
+            return cls(
+                root=digits_folder() if data["root"] == DIGITS else Path(data["root"]),
+                labels=tuple(data["labels"]),
+                samples=tuple(Sample(**sample) for sample in data["samples"]),
+                unreadable=dict(data["unreadable"]),
+                median_side=int(data["median_side"]),
+            )
+        except (KeyError, TypeError) as cause:
+            raise ValueError(f"a field is missing or wrong: {cause}") from cause
+
+
+def read_index(folder: RunFolder) -> ImageIndex:
+    """Read the index of a run.
+
+    Raises:
+        RunFolderError: The data stage has not run, or its file is damaged or of a newer edgetl.
+    """
+    file = folder.file(INDEX_FILE)
+    try:
+        return ImageIndex.from_dict(json.loads(file.read_bytes()))
+    except (ValueError, AttributeError) as cause:
+        raise RunFolderError(f"{file}: cannot be used ({cause}). Run again with another --out") from cause

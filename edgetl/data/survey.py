@@ -1,0 +1,69 @@
+"""Look at all files of a listing, each once in its life."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from edgetl.data.cache import Stamp, read_probes, scan_file, write_probes
+from edgetl.data.folder import ImageFile, Listing
+from edgetl.data.probe import Probe, probe_file
+from edgetl.environment import machine
+from edgetl.reporter import Reporter
+
+__all__ = ["survey"]
+
+_MAX_THREADS = 8
+_UNSTABLE: Stamp = (-1, -1)
+"""No file has this stamp, so the next run looks again: why a file cannot be opened may change without a trace in it."""
+
+
+def survey(listing: Listing, reporter: Reporter) -> dict[str, Probe]:
+    """Hash and decode every file, by relative path; those that are in the user's cache as they are now are not read.
+
+    A cache that cannot be written costs the next run this one's time; the reporter hears of it.
+    """
+    cache = scan_file(listing.root)
+    known = read_probes(cache)
+    stamps = {file.path: _stamp(file) for file in listing.files}
+    entries = {path: entry for path, entry in known.items() if stamps.get(path) == entry[0]}
+    try:
+        _probe_missing(listing, entries, reporter)
+    finally:
+        # Also when interrupted: what was looked at once stays known.
+        if entries != known:
+            _keep(cache, entries, reporter)
+    return {path: probe for path, (_, probe) in entries.items()}
+
+
+def _probe_missing(listing: Listing, entries: dict[str, tuple[Stamp, Probe]], reporter: Reporter) -> None:
+    """Add to `entries` what is not in it."""
+    missing = [file for file in listing.files if file.path not in entries]
+    pool = ThreadPoolExecutor(min(_MAX_THREADS, machine()["cores"]))
+    try:
+        with reporter.track("check images", len(listing.files)) as advance:
+            advance(len(entries), "")
+            results = pool.map(lambda file: _look(listing.root, file), missing)
+            for file, entry in zip(missing, results, strict=True):
+                entries[file.path] = entry
+                advance(1, "")
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _look(root: Path, file: ImageFile) -> tuple[Stamp, Probe]:
+    if file.fault:
+        return _stamp(file), Probe(reason=file.fault)
+    try:
+        return _stamp(file), probe_file(root / file.path)
+    except OSError as cause:
+        return _UNSTABLE, Probe(reason=cause.strerror or type(cause).__name__)
+
+
+def _stamp(file: ImageFile) -> Stamp:
+    return file.size_bytes, file.modified_ns
+
+
+def _keep(cache: Path, entries: dict[str, tuple[Stamp, Probe]], reporter: Reporter) -> None:
+    try:
+        write_probes(cache, entries)
+    except OSError as cause:
+        reporter.say(f"The scan is not kept: {cache.parent} cannot be written ({cause.strerror}).")

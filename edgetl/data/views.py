@@ -1,0 +1,137 @@
+"""Augmented views. Every view is addressable: a pure function of the seed, the view's number and the sample's.
+
+So a teacher's answer can be kept by address, a killed run goes on with the same pixels, and workers never disagree.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+
+from edgetl.config import AugmentConfig
+from edgetl.runner.contract import Contract
+
+__all__ = ["evaluation", "view"]
+
+_MAX_ASPECT = 4 / 3
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels."""
+
+
+def evaluation(image: Image.Image, contract: Contract) -> NDArray[np.uint8]:
+    """The view that validation, calibration and the device see, `uint8 (H, W, 3)`."""
+    return contract.preprocess(image)
+
+
+def view(
+    image: Image.Image, contract: Contract, augment: AugmentConfig, *, seed: int, view: int, sample: int
+) -> NDArray[np.uint8]:
+    """Make one augmented view of an image.
+
+    A random crop is resampled once, with antialiasing, straight to the input size; then the result is turned and
+    shifted, mirrored, and its colours are changed. What a turn or shift moves in from outside repeats the border.
+
+    Args:
+        image: The whole image, RGB.
+        contract: Size and filter of the result; with `squash`, a crop has the image's own aspect ratio.
+        augment: How far a view may differ.
+        seed: Seeds all views.
+        view: Number of the view, from 0.
+        sample: Number of the image in its split, from 0.
+
+    Returns:
+        `uint8 (H, W, 3)`.
+    """
+    # All draws come first and always: to switch one change off leaves the others as they were.
+    area, aspect, left, top, turn, right, down, mirror, *colours = _draws(seed, view, sample)
+    box = _crop_box(image, contract, 1 - area * (1 - augment.crop_area), aspect, left, top)
+    result = image.resize((contract.width, contract.height), Image.Resampling[contract.filter.upper()], box=box)
+    if augment.rotate_degrees or augment.shift_fraction:
+        reach = augment.shift_fraction
+        angle = math.radians(_either_way(turn) * augment.rotate_degrees)
+        shift = (_either_way(right) * reach * contract.width, _either_way(down) * reach * contract.height)
+        result = _moved(result, angle, shift)
+    if augment.flip and mirror < 0.5:
+        result = result.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if augment.colour:
+        result = _recoloured(result, [1 + _either_way(draw) * augment.colour for draw in colours])
+    return np.array(result)
+
+
+def _draws(seed: int, view: int, sample: int) -> list[float]:
+    """Eleven numbers from 0 to 1 that belong to this address and no other.
+
+    Philox is a counter-based generator: a key and a counter *are* its state, so that nothing is to be mixed or skipped.
+    """
+    bits = np.random.Philox(key=np.array([seed, view], np.uint64), counter=np.array([0, 0, 0, sample], np.uint64))
+    draws: list[float] = np.random.Generator(bits).random(11).tolist()
+    return draws
+
+
+def _either_way(draw: float) -> float:
+    """From 0..1 to -1..1."""
+    return 2 * draw - 1
+
+
+def _crop_box(image: Image.Image, contract: Contract, area: float, aspect: float, left: float, top: float) -> Box:
+    """The part of the image to keep.
+
+    Args:
+        image: The whole image.
+        contract: Aspect ratio of the result, and whether it counts.
+        area: Part of the image's area, as a fraction of 1.
+        aspect: Where between the narrowest and the widest shape, 0 to 1.
+        left: Where between the leftmost and the rightmost place, 0 to 1.
+        top: Where between the topmost and the lowest place, 0 to 1.
+    """
+    own = image.width / image.height
+    ratio = own if contract.resize == "squash" else _ratio(own, contract.width / contract.height, area, aspect)
+    width = math.sqrt(area * image.width * image.height * ratio)
+    # An image longer than any allowed shape gives as much of its area as fits.
+    width = min(width, image.width, image.height * ratio)
+    height = min(width / ratio, image.height)
+    x, y = left * (image.width - width), top * (image.height - height)
+    return x, y, min(x + width, image.width), min(y + height, image.height)
+
+
+def _ratio(own: float, wanted: float, area: float, draw: float) -> float:
+    """A ratio of width to height near the wanted one, of those at which a crop of this area fits, if any does."""
+    low, high = wanted / _MAX_ASPECT, wanted * _MAX_ASPECT
+    fitting_low = min(max(low, area * own), high)
+    fitting_high = max(min(high, own / area), low)
+    return math.exp(math.log(fitting_low) + draw * (math.log(fitting_high) - math.log(fitting_low)))
+
+
+def _moved(image: Image.Image, angle: float, shift: tuple[float, float]) -> Image.Image:
+    """Turn an image about its centre, then shift it right and down by pixels."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    half_width, half_height = image.width / 2, image.height / 2
+    reach_x, reach_y = half_width + abs(shift[0]), half_height + abs(shift[1])
+    # How far the corners of the result look out of the image, and one pixel more for the interpolation.
+    over_x = abs(cos) * reach_x + abs(sin) * reach_y - half_width
+    over_y = abs(sin) * reach_x + abs(cos) * reach_y - half_height
+    margin = math.ceil(max(over_x, over_y, 0)) + 1
+    # Where the centre of the result, less the shift, looks to.
+    x, y = half_width + shift[0], half_height + shift[1]
+    from_result = (
+        *(cos, sin, half_width + margin - cos * x - sin * y),
+        *(-sin, cos, half_height + margin + sin * x - cos * y),
+    )
+    padded = _with_border(image, margin)
+    return padded.transform(image.size, Image.Transform.AFFINE, from_result, Image.Resampling.BILINEAR)
+
+
+def _with_border(image: Image.Image, margin: int) -> Image.Image:
+    """Repeat the outermost pixels on all sides."""
+    rows = np.clip(np.arange(-margin, image.height + margin), 0, image.height - 1)
+    columns = np.clip(np.arange(-margin, image.width + margin), 0, image.width - 1)
+    return Image.fromarray(np.asarray(image)[rows[:, None], columns])
+
+
+def _recoloured(image: Image.Image, factors: list[float]) -> Image.Image:
+    brightness, contrast, saturation = factors
+    image = ImageEnhance.Brightness(image).enhance(brightness)
+    image = ImageEnhance.Contrast(image).enhance(contrast)
+    return ImageEnhance.Color(image).enhance(saturation)

@@ -1,0 +1,86 @@
+"""The index in its file."""
+
+import json
+
+import pytest
+
+from edgetl.artifact import RunFolder
+from edgetl.config import DataConfig
+from edgetl.data.digits import digits_folder
+from edgetl.data.index import ImageIndex, read_index
+from edgetl.data.scan import scan
+from edgetl.errors import DataError, RunFolderError
+from edgetl.reporter import Reporter
+
+
+def written(index, folder, **changes):
+    (folder / "data.json").write_text(json.dumps(index.to_dict() | changes))
+    return RunFolder.open(folder)
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "manifest.json").write_text('{"schema_version": 1}')
+    return folder
+
+
+def test_what_is_written_is_read(pets, open_folder, run):
+    index = open_folder(pets)
+    assert read_index(written(index, run)) == index
+
+
+def test_names_that_are_no_text_come_back_as_they_were(pets, open_folder, run):
+    name = b"\xff\xe9.png".decode(errors="surrogateescape")
+    (pets / "cat/0000.png").rename(pets / "cat" / name)
+    index = read_index(written(open_folder(pets), run))
+    assert index.file(next(s for s in index.samples if s.path == f"cat/{name}")).is_file()
+
+
+def test_a_removed_file_and_a_moved_folder_are_named_with_the_cure(pets, open_folder):
+    index = open_folder(pets)
+    (pets / index.samples[3].path).unlink()
+    cure = "Put it back, or start a run on the data as it is now"
+    with pytest.raises(DataError) as caught:
+        index.file(index.samples[3])
+    assert str(caught.value) == f"{pets / index.samples[3].path}: is gone since this run read it. {cure}"
+    pets.rename(pets.with_name("elsewhere"))
+    with pytest.raises(DataError) as caught:
+        index.file(index.samples[0])
+    assert str(caught.value) == f"{pets}: is gone since this run read it. {cure}"
+
+
+def test_a_run_on_the_embedded_set_opens_where_the_set_was_never_made(run, tmp_path, monkeypatch):
+    index = scan(digits_folder(), DataConfig(), seed=0, reporter=Reporter())
+    folder = written(index, run)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
+    again = read_index(folder)
+    assert again.file(again.samples[0]).is_relative_to(tmp_path / "another machine")
+    assert again.samples == index.samples
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema_version": 2}, "schema version 2 is newer than 1"),
+        ({"samples": [{"path": "a"}]}, "a field is missing or wrong"),
+        ({"median_side": None}, "a field is missing or wrong"),
+    ],
+)
+def test_a_newer_or_damaged_file_is_refused(pets, open_folder, run, changes, message):
+    folder = written(open_folder(pets), run, **changes)
+    with pytest.raises(RunFolderError, match=message):
+        read_index(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 1'])
+def test_what_is_no_index_is_refused(run, content):
+    (run / "data.json").write_text(content)
+    with pytest.raises(RunFolderError, match=r"data.json: cannot be used .* Run again with another --out"):
+        read_index(RunFolder.open(run))
+
+
+def test_from_dict_undoes_to_dict(pets, open_folder):
+    index = open_folder(pets)
+    assert ImageIndex.from_dict(json.loads(json.dumps(index.to_dict()))) == index
