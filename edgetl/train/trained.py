@@ -1,0 +1,55 @@
+"""What every training leaves in a run folder: weights, metrics and how well it does."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from edgetl.artifact import write_atomic
+from edgetl.data.index import ImageIndex
+from edgetl.stage import StageContext, StageResult
+from edgetl.train.evaluation import evaluate
+from edgetl.train.loop import Record
+from edgetl.zoo.build import WEIGHTS_FILE
+from edgetl.zoo.classifier import Classifier
+
+__all__ = ["METRICS_FILE", "write_trained"]
+
+METRICS_FILE = "metrics.jsonl"
+
+
+def write_trained(
+    classifier: Classifier,
+    model: dict[str, Any],
+    records: list[Record],
+    index: ImageIndex,
+    context: StageContext,
+    lineage: dict[str, Any] | None = None,
+) -> StageResult:
+    """Write a trained classifier and score it on the test split.
+
+    Args:
+        classifier: Trained, in eval mode; its network's weights are written.
+        model: The manifest's `model` entry.
+        records: One per epoch, for `metrics.jsonl`.
+        index: The data.
+        context: The stage's context.
+        lineage: What the weights descend from, for the manifest.
+    """
+    classifier.to("cpu")
+    _write_weights(context.out / WEIGHTS_FILE, classifier, model)
+    write_atomic(context.out / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in records))
+    score = evaluate(classifier, index, "test", context, torch.device("cpu"))
+    return StageResult(
+        metrics={"test_top1": score.top1, "test_loss": score.loss, "val_top1": records[-1]["val_top1"]},
+        facts={"model": model, "lineage": lineage or {}},
+    )
+
+
+def _write_weights(file: Path, classifier: Classifier, model: dict[str, Any]) -> None:
+    # One entry: the library writes several in a random order, and equal weights shall give equal files.
+    header = {name: model[name] for name in ("library", "name", "arguments", "mean", "std")}
+    tensors = {name: value.contiguous() for name, value in classifier.net.state_dict().items()}
+    write_atomic(file, save(tensors, metadata={"model": json.dumps(header, sort_keys=True)}))

@@ -1,0 +1,1 @@
+"""Teachers and students by name, their weights and where those come from."""

@@ -1,0 +1,188 @@
+"""Build a classifier by name, or again from what a run folder recorded."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from edgetl.artifact import RunFolder, sha256_of
+from edgetl.config import ModelConfig
+from edgetl.errors import ModelError
+from edgetl.zoo.classifier import Classifier
+from edgetl.zoo.names import LibraryModel, resolve
+from edgetl.zoo.small_images import last_grid, remove_strides, strides_to_remove
+from edgetl.zoo.torchvision_ops import ensure_torchvision
+from edgetl.zoo.weights import file_metadata, fit_state, hub_weights, load_weights_file, unavailable, weights_file
+
+__all__ = ["WEIGHTS_FILE", "Native", "build_classifier", "check_obtainable", "load_classifier", "native_input"]
+
+WEIGHTS_FILE = "model.safetensors"
+_FILE_ARGUMENTS = {"pad_type"}
+"""Arguments of timm that a weights file's header may set; anything else there is ignored."""
+
+
+@dataclass(frozen=True)
+class Native:
+    """The input that a model and its weights expect."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    size: int
+    pretrained: bool
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Enough to build the same network again; the manifest's `model` entry."""
+
+    library: str
+    name: str
+    num_classes: int
+    image_size: int
+    arguments: dict[str, Any] = field(default_factory=dict)
+    strides_removed: int = 0
+
+
+def check_obtainable(config: ModelConfig) -> None:
+    """Make sure that a model and its weights can be had, before anything is trained that waits for it.
+
+    Raises:
+        ModelError: No such model or weights file.
+        WeightsUnavailable: Pretrained weights cannot be had.
+    """
+    model, _path = resolve(config.model), weights_file(config.weights)
+    if config.weights == "default" and model.library == "timm":
+        hub_weights(model.name)
+
+
+def native_input(config: ModelConfig) -> Native:
+    """Find mean, std and input size of a model and its weights, without building it.
+
+    Raises:
+        ModelError: No such model or weights file.
+    """
+    model, path = resolve(config.model), weights_file(config.weights)
+    stated = file_metadata(path) if path else {}
+    mean, std, size = _library_input(model)
+    return Native(tuple(stated.get("mean", mean)), tuple(stated.get("std", std)), size, config.weights != "none")
+
+
+def _library_input(model: LibraryModel) -> tuple[tuple[float, ...], tuple[float, ...], int]:
+    ensure_torchvision()
+    if model.library == "timm":
+        import timm
+
+        cfg = timm.get_pretrained_cfg(model.name)
+        return tuple(cfg.mean), tuple(cfg.std), int(cfg.input_size[-1])
+    from torchvision import models
+
+    transforms = models.get_model_weights(model.name).DEFAULT.transforms()
+    return tuple(transforms.mean), tuple(transforms.std), int(transforms.crop_size[0])
+
+
+def build_classifier(
+    config: ModelConfig, num_classes: int, image_size: int, *, seed: int
+) -> tuple[Classifier, dict[str, Any]]:
+    """Build a network for training, with the weights the recipe asks for.
+
+    Args:
+        config: Model, weights and small-image rule.
+        num_classes: Outputs.
+        image_size: Height and width of the input, in pixels.
+        seed: Seeds the random start of whatever has no pretrained weights.
+
+    Returns:
+        The classifier, and the manifest's `model` entry: how to build it again, and where its weights came from.
+
+    Raises:
+        ModelError: No such model, or weights that do not fit.
+        WeightsUnavailable: Pretrained weights cannot be had.
+    """
+    torch.manual_seed(seed)
+    model, path = resolve(config.model), weights_file(config.weights)
+    native = native_input(config)
+    spec = ModelSpec(model.library, model.name, num_classes, image_size, _arguments(model, config, image_size))
+    try:
+        net = _create(spec, pretrained=config.weights == "default")
+    except (RuntimeError, ValueError, TypeError) as cause:
+        raise ModelError(
+            f"{config.model}: cannot be built for {image_size} px and {num_classes} classes ({cause})"
+        ) from cause
+    origin: dict[str, Any] = {"weights": config.weights}
+    if path:
+        origin |= {"weights_sha256": sha256_of(path), "head_replaced": load_weights_file(net, path, num_classes)}
+    removed = strides_to_remove(net, image_size) if config.small_images == "auto" else 0
+    if last_grid(net, image_size) == 0:
+        raise ModelError(f"{config.model}: cannot take {image_size} px. Set data.image_size to {native.size}")
+    entry = {
+        **asdict(spec),
+        "strides_removed": removed,
+        "mean": list(native.mean),
+        "std": list(native.std),
+        "origin": origin,
+        "parameters": sum(p.numel() for p in net.parameters()),
+    }
+    return Classifier(net, native.mean, native.std), entry
+
+
+def load_classifier(folder: RunFolder) -> Classifier:
+    """Build a run's trained network again, in eval mode.
+
+    Raises:
+        RunFolderError: The run has no trained weights yet.
+        ModelError: The weights do not fit what the manifest describes.
+    """
+    file = folder.file(WEIGHTS_FILE)
+    entry = folder.manifest["model"]
+    spec = ModelSpec(**{name: entry[name] for name in ModelSpec.__dataclass_fields__})
+    net = _create(spec, pretrained=False)
+    remove_strides(net, spec.strides_removed)
+    fit_state(net, load_file(file), str(file), num_classes=-1)
+    classifier = Classifier(net, entry["mean"], entry["std"])
+    classifier.eval()
+    return classifier
+
+
+def _arguments(model: LibraryModel, config: ModelConfig, image_size: int) -> dict[str, Any]:
+    if model.library != "timm":
+        return {}
+    import timm
+
+    path = weights_file(config.weights)
+    stated = file_metadata(path).get("timm_kwargs", {}) if path else {}
+    arguments = {k: v for k, v in stated.items() if k in _FILE_ARGUMENTS}
+    if getattr(timm.get_pretrained_cfg(model.name), "fixed_input_size", False):
+        arguments["img_size"] = image_size
+        # A transformer has no stem to keep open: its patches shrink instead, to a grid of 8 x 8 as is usual for CIFAR.
+        if config.weights == "none" and config.small_images == "auto" and image_size < 128:
+            arguments["patch_size"] = max(1, image_size // 8)
+    return arguments
+
+
+def _create(spec: ModelSpec, *, pretrained: bool) -> nn.Module:
+    ensure_torchvision()
+    if spec.library == "torchvision":
+        return _create_torchvision(spec, pretrained=pretrained)
+    import timm
+
+    arguments = {**spec.arguments, "num_classes": spec.num_classes}
+    if pretrained:
+        arguments |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(hub_weights(spec.name))}}
+    net: nn.Module = timm.create_model(spec.name, **arguments)
+    return net
+
+
+def _create_torchvision(spec: ModelSpec, *, pretrained: bool) -> nn.Module:
+    from torchvision import models
+
+    net: nn.Module = models.get_model(spec.name, weights=None, num_classes=spec.num_classes)
+    if pretrained:
+        weights = models.get_model_weights(spec.name).DEFAULT
+        try:
+            state = weights.get_state_dict(progress=False)
+        except Exception as cause:  # urllib, socket and hash errors alike: the weights are not to be had
+            raise unavailable(f"torchvision:{spec.name}", cause) from cause
+        fit_state(net, state, str(weights), spec.num_classes)
+    return net
