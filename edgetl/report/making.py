@@ -1,0 +1,84 @@
+"""How the run was made: the contract in words, the model, lineage, versions, files and stages."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from edgetl.runner.contract import Contract
+
+__all__ = ["OWN_STAGE", "Fact", "contract_steps", "facts_of", "files_of", "last_finished", "stages_of"]
+
+OWN_STAGE = "report"
+"""Left out everywhere: a page that told its own hash or duration would differ every time it is made."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name and a value; `full` is what a shortened value stands for."""
+
+    name: str
+    value: str
+    full: str = ""
+
+
+def contract_steps(contract: Contract) -> list[str]:
+    """Say what happens to a file on its way to probabilities, step by step."""
+    side = f"{contract.width} × {contract.height}"
+    if contract.resize == "squash":
+        resize = f"Resize to {side} pixels, whatever the aspect ratio"
+    else:
+        part = "" if contract.crop_fraction == 1 else f", of it the central {100 * contract.crop_fraction:g} % each way"
+        resize = f"Cut the largest centred box of shape {side}{part}, and resize it to {side} pixels"
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (contract.mean, contract.std))
+    return [
+        "Decode with Pillow to 8-bit RGB; alpha is dropped.",
+        "Apply the EXIF orientation.",
+        f"{resize} ({contract.filter}, antialiased).",
+        f"Hand it over as uint8 (N, {contract.height}, {contract.width}, 3): no scaling, no mean, no other layout.",
+        f"Inside the model file: scale to 0..1, subtract the mean ({mean}), divide by the deviation ({std}), "
+        "run the network, softmax.",
+        f"Out come float32 probabilities (N, {len(contract.labels)}), one per class.",
+    ]
+
+
+def facts_of(data: dict[str, Any]) -> list[Fact]:
+    """Flatten nested data to dotted names; hashes are shortened, of a run's path only the folder's name is kept."""
+    return [_fact(name, value) for name, value in _flat(data, "")]
+
+
+def _flat(data: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            yield f"{prefix}{key}", value
+
+
+def _fact(name: str, value: Any) -> Fact:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if _SHA256.fullmatch(text):
+        return Fact(name, text[:12], text)
+    return Fact(name, PurePath(text).name if name.endswith(".run") else text)
+
+
+def files_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every file of the run with its stage, size and hash, by stage and name."""
+    files = [{"name": name, **entry} for name, entry in manifest["files"].items() if entry["stage"] != OWN_STAGE]
+    order = list(manifest["stages"])
+    return sorted(files, key=lambda file: (order.index(file["stage"]), file["name"]))
+
+
+def stages_of(manifest: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
+    """Name and seconds of every stage, in the order in which they were made."""
+    records = manifest["stages"].items()
+    return [{"name": prefix + name, "seconds": record["seconds"]} for name, record in records if name != OWN_STAGE]
+
+
+def last_finished(manifest: dict[str, Any]) -> str:
+    """When the last stage before the report finished, as `2026-01-31 14:05 UTC`; empty if none has."""
+    times = [record["finished"] for name, record in manifest["stages"].items() if name != OWN_STAGE]
+    return max(times, default="")[:16].replace("T", " ") + (" UTC" if times else "")

@@ -1,0 +1,102 @@
+"""The page: the view of a run that the template draws."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from edgetl.artifact import RunFolder
+from edgetl.config import recipe_template
+from edgetl.data.index import read_index
+from edgetl.errors import DataError
+from edgetl.report import making, words
+from edgetl.report.palette import DARK, LIGHT
+from edgetl.report.pictures import Gallery, sample_gallery
+from edgetl.report.plots import Plots
+from edgetl.report.rows import FORMAT_NAMES, Row, short_names
+from edgetl.report.sources import Sources
+from edgetl.report.summary import headline_tiles, student_name, teacher_name, verdict
+from edgetl.runner.contract import UnreadableImage
+from edgetl.stage import StageContext
+
+__all__ = ["render_page"]
+
+
+def render_page(context: StageContext, sources: Sources, rows: Sequence[Row], plots: Plots) -> str:
+    """Make the page's HTML, all text escaped; nothing in it is loaded from elsewhere."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": words.percent,
+        "points": words.points,
+        "milliseconds": words.milliseconds,
+        "file_size": words.file_size,
+        "difference": words.probability_difference,
+        "seconds": words.seconds,
+        # Only for the figures, whose texts were escaped when they were written as XML.
+        "svg": Markup,
+    }
+    return environment.get_template("report.html.j2").render(_view(context, sources, rows, plots))
+
+
+def _view(context: StageContext, sources: Sources, rows: Sequence[Row], plots: Plots) -> dict[str, Any]:
+    manifest = context.folder.manifest
+    gallery, no_gallery = _gallery(context, sources, rows)
+    return {
+        "light": LIGHT,
+        "dark": DARK,
+        "student": student_name(context),
+        "teacher": teacher_name(context),
+        "run": context.folder.path.name,
+        "data": PurePath(context.recipe.data.path).name,
+        "finished": making.last_finished(manifest),
+        "target": context.target,
+        "verdict": verdict(context, sources, rows),
+        "tiles": headline_tiles(context, sources, rows),
+        "plots": plots,
+        "rows": rows,
+        "format_names": FORMAT_NAMES,
+        "verify": sources.verify,
+        "bench": sources.bench,
+        "threads": sorted({row.bench["threads"] for row in rows if row.bench}),
+        "slowest_ms": max((row.bench["inference"]["p50_ms"] for row in rows if row.bench), default=0.0),
+        "largest_bytes": max((row.bench["size_bytes"] for row in rows if row.bench), default=0),
+        "gallery": gallery,
+        "no_gallery": no_gallery,
+        **_making(context, sources.teacher),
+    }
+
+
+def _gallery(context: StageContext, sources: Sources, rows: Sequence[Row]) -> tuple[Gallery | None, str]:
+    """The pictures, or why there are none."""
+    if sources.predictions is None:
+        return None, f"There are no predictions yet. Run: edgetl verify {context.folder.path.name}"
+    names = short_names(rows)
+    quantized = {row.file: names[row.file] for row in rows if row.precision != "fp32"}
+    try:
+        return sample_gallery(read_index(context.folder), sources.predictions, quantized), ""
+    except (DataError, UnreadableImage) as cause:
+        # The numbers hold without the pictures, and the page says why they are missing.
+        return None, str(cause)
+
+
+def _making(context: StageContext, teacher: RunFolder | None) -> dict[str, Any]:
+    manifest = context.folder.manifest
+    taught = making.stages_of(teacher.manifest, "teacher: ") if teacher else []
+    return {
+        "recipe": recipe_template(context.recipe),
+        "contract": context.contract,
+        "contract_steps": making.contract_steps(context.contract),
+        "model": making.facts_of(manifest.get("model", {})),
+        "lineage": making.facts_of(manifest.get("lineage", {})),
+        "versions": manifest.get("versions", {}),
+        "files": making.files_of(manifest),
+        "stages": [*taught, *making.stages_of(manifest)],
+    }

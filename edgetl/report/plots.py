@@ -1,0 +1,106 @@
+"""The page's plots, each for a wide and for a narrow screen."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from edgetl.report.curves import training_figure
+from edgetl.report.drawing import house_style, inline_svg, save_png
+from edgetl.report.figures import PlotPoint, accuracy_latency_figure, front_of, point_id
+from edgetl.report.rows import Row, short_names
+from edgetl.report.sources import Sources
+from edgetl.report.words import milliseconds, percent
+
+__all__ = ["Plot", "Plots", "draw_plots"]
+
+_Size = tuple[float, float]
+_WIDE_PARETO, _NARROW_PARETO = (8.6, 4.6), (3.9, 4.4)
+_WIDE_TRAINING, _NARROW_TRAINING = (8.6, 3.1), (3.9, 5.6)
+"""Width and height in inches; a phone gets the narrow ones, since the texts of a wide one would be tiny there."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The same plot as two `<svg>` elements."""
+
+    wide: str
+    narrow: str
+
+
+@dataclass(frozen=True)
+class Plots:
+    """What could be drawn."""
+
+    pareto: Plot | None
+    """None without both accuracies and latencies."""
+
+    front: tuple[str, ...]
+    """Files on the Pareto front, fastest first."""
+
+    training: Plot | None
+    """None if nothing was trained in this run."""
+
+
+def draw_plots(sources: Sources, rows: Sequence[Row], png: Path) -> Plots:
+    """Draw what there is data for, and write the Pareto plot to `png` as well."""
+    names, drawn = short_names(rows), [row for row in rows if row.proof and row.bench]
+    points = [_point(row, names[row.file]) for row in drawn]
+    curves = {"student" if sources.teacher else "model": sources.student_epochs, "teacher": sources.teacher_epochs}
+    trained = {name: epochs for name, epochs in curves.items() if epochs}
+    with house_style():
+        return Plots(
+            pareto=_pareto(points, sources.verify["reference"]["top1"], png) if points and sources.verify else None,
+            front=tuple(drawn[i].file for i in front_of(points)),
+            training=_training(trained) if sources.student_epochs else None,
+        )
+
+
+def _pareto(points: Sequence[PlotPoint], reference_top1: float, png: Path) -> Plot:
+    def draw(size: _Size) -> Figure:
+        return accuracy_latency_figure(points, reference_top1, size)
+
+    save_png(draw(_WIDE_PARETO), png)
+    tooltips = {point_id(i): _tooltip(point) for i, point in enumerate(points)}
+    return _both(draw, (_WIDE_PARETO, _NARROW_PARETO), "pareto", "Accuracy against latency of every artifact", tooltips)
+
+
+def _training(curves: dict[str, list[dict[str, Any]]]) -> Plot:
+    def draw(size: _Size) -> Figure:
+        return training_figure(curves, size)
+
+    return _both(
+        draw, (_WIDE_TRAINING, _NARROW_TRAINING), "training", "Validation top-1 and training loss by epoch", {}
+    )
+
+
+def _both(
+    draw: Callable[[_Size], Figure], sizes: tuple[_Size, _Size], name: str, description: str, tooltips: dict[str, str]
+) -> Plot:
+    wide, narrow = (
+        inline_svg(draw(size), f"{name}-{shape}", description, tooltips)
+        for size, shape in zip(sizes, ("wide", "narrow"), strict=True)
+    )
+    return Plot(wide, narrow)
+
+
+def _point(row: Row, name: str) -> PlotPoint:
+    proof, bench = row.proof or {}, row.bench or {}
+    times = bench["inference"]
+    return PlotPoint(
+        name=name,
+        format=row.format,
+        precision=row.precision,
+        top1=proof["top1"],
+        p50_ms=times["p50_ms"],
+        p50_low_ms=times["p50_low_ms"],
+        p50_high_ms=times["p50_high_ms"],
+        passed=proof["passed"],
+    )
+
+
+def _tooltip(point: PlotPoint) -> str:
+    interval = f"{milliseconds(point.p50_low_ms)} to {milliseconds(point.p50_high_ms)}"
+    return f"{point.name}: top-1 {percent(point.top1)}, median {milliseconds(point.p50_ms)} ({interval})"

@@ -1,0 +1,129 @@
+"""The top of the page: the verdict in a sentence, and the few numbers that people look for first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgetl.report.rows import Row
+from edgetl.report.sources import Sources
+from edgetl.report.words import file_size, milliseconds, percent, points, probability_difference
+from edgetl.stage import StageContext
+
+__all__ = ["Tile", "Verdict", "headline_tiles", "student_name", "teacher_name", "verdict"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the proof says."""
+
+    word: str
+    """PROVEN, FAILED or NOT VERIFIED."""
+
+    sentence: str
+    failures: tuple[tuple[str, str], ...] = ()
+    """File and reason of every failure."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One large number."""
+
+    title: str
+    value: str
+    note: str
+
+
+def student_name(context: StageContext) -> str:
+    """The trained network's name."""
+    return str(context.folder.manifest.get("model", {}).get("name", context.recipe.student.model))
+
+
+def teacher_name(context: StageContext) -> str | None:
+    """The network that it was distilled from, or None if it learned from labels alone."""
+    name = context.folder.manifest.get("lineage", {}).get("teacher", {}).get("model")
+    return str(name) if name else None
+
+
+def verdict(context: StageContext, sources: Sources, rows: Sequence[Row]) -> Verdict:
+    """Say in words what verify.json says."""
+    if sources.verify is None:
+        return Verdict("NOT VERIFIED", f"Nothing has been proven yet. Run: edgetl verify {context.folder.path.name}")
+    proven = [row for row in rows if row.proof]
+    failures = tuple((row.file, reason) for row in proven if row.proof for reason in row.proof["failures"])
+    images = f"{sources.verify['test_images']:,} test images"
+    if sources.verify["passed"]:
+        start = f"{_artifacts(len(proven))} passed the proof on {images}."
+    else:
+        start = f"{sum(row.failed for row in proven)} of {_artifacts(len(proven))} failed the proof on {images}."
+    return Verdict(
+        "PROVEN" if sources.verify["passed"] else "FAILED",
+        " ".join([start, *_float_sentence(proven), *_integer_sentence(proven, context.recipe.quantize.max_drop)]),
+        failures,
+    )
+
+
+def _artifacts(count: int) -> str:
+    return "1 artifact" if count == 1 else f"{count} artifacts"
+
+
+def _float_sentence(rows: Sequence[Row]) -> list[str]:
+    found = [row.proof["max_probability_difference"] for row in rows if row.proof and row.precision == "fp32"]
+    if not found:
+        return []
+    return [f"Float files differ from PyTorch by at most {probability_difference(max(found))} in any probability."]
+
+
+def _integer_sentence(rows: Sequence[Row], max_drop: float) -> list[str]:
+    worst = _worst_drop(rows)
+    if worst is None or worst.proof is None:
+        return []
+    lost = f"The largest loss of top-1 by quantization is {points(worst.proof['drop'])} points"
+    return [f"{lost} (allowed: {points(max_drop)})."]
+
+
+def _worst_drop(rows: Sequence[Row]) -> Row | None:
+    quantized = [row for row in rows if row.proof and row.precision != "fp32"]
+    return max(quantized, key=lambda row: row.proof["drop"] if row.proof else 0.0, default=None)
+
+
+def headline_tiles(context: StageContext, sources: Sources, rows: Sequence[Row]) -> list[Tile]:
+    """The numbers that are there; one whose source is missing has no tile."""
+    return [
+        *_student_tile(context, sources),
+        *_teacher_tile(context),
+        *_bench_tiles([row for row in rows if row.bench and not row.failed]),
+        *_drop_tile(rows),
+    ]
+
+
+def _student_tile(context: StageContext, sources: Sources) -> list[Tile]:
+    if sources.verify is None:
+        return []
+    reference = sources.verify["reference"]
+    title = "Student top-1" if teacher_name(context) else "Top-1"
+    return [Tile(title, percent(reference["top1"]), f"{student_name(context)}, {reference['runtime']}")]
+
+
+def _teacher_tile(context: StageContext) -> list[Tile]:
+    top1 = context.folder.manifest.get("lineage", {}).get("teacher", {}).get("test_top1")
+    if top1 is None:
+        return []
+    return [Tile("Teacher top-1", percent(top1), f"{teacher_name(context)}, same test images")]
+
+
+def _bench_tiles(rows: Sequence[Row]) -> list[Tile]:
+    timed = [(row, row.bench) for row in rows if row.bench]
+    if not timed:
+        return []
+    small, small_bench = min(timed, key=lambda pair: pair[1]["size_bytes"])
+    fast, fast_bench = min(timed, key=lambda pair: pair[1]["inference"]["p50_ms"])
+    return [
+        Tile("Smallest artifact", file_size(small_bench["size_bytes"]), small.file),
+        Tile("Fastest artifact", milliseconds(fast_bench["inference"]["p50_ms"]), f"{fast.file}, median"),
+    ]
+
+
+def _drop_tile(rows: Sequence[Row]) -> list[Tile]:
+    worst = _worst_drop(rows)
+    if worst is None or worst.proof is None:
+        return []
+    return [Tile(f"Worst {worst.precision} drop", f"{points(worst.proof['drop'])} points", worst.file)]

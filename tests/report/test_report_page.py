@@ -1,0 +1,147 @@
+import html
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from edgetl.report.making import contract_steps
+from edgetl.runner.contract import Contract
+
+HOSTILE = "<script>alert(1)</script>\n\"'&"
+
+
+class Elements(HTMLParser):
+    """All start tags with their attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+def readable(page):
+    return " ".join(html.unescape(page).replace("\u202f", " ").split())
+
+
+def rewrite(context, name, change):
+    file = context.folder.path / name
+    data = json.loads(file.read_text(encoding="utf-8"))
+    change(data)
+    file.write_text(json.dumps(data), encoding="utf-8")
+
+
+def test_the_page_says_what_the_run_folder_says(make_run, page_of):
+    text = readable(page_of(make_run()))
+    for number in ("90.00 %", "95.00 %", "1.23 ms", "1.73 ms", "2.51 MB", "81.0 MB", "1.2e-6", "10.00 points"):
+        assert number in text
+    assert "mobilenetv2_100, distilled from resnet50" in text
+    assert "4 artifacts passed the proof on 10 test images." in text
+    assert "2026-01-02 03:04 UTC" in text
+    assert "On the front: <code>model.w8a8.onnx</code>, <code>model.fp32.onnx</code>." in text
+    assert "CPUExecutionProvider" in text
+    assert "learning_rate: auto" in text
+
+
+def test_latencies_of_another_machine_are_not_passed_off_as_the_targets(make_run, page_of):
+    text = readable(page_of(make_run()))
+    assert "Measured on this machine: Some CPU (x86_64, 4 cores, avx2), 4 threads" in text
+    assert "These are not latencies of the target, Raspberry Pi 4" in text
+
+
+def test_a_failed_proof_is_the_first_thing_to_see(make_run, page_of):
+    def fail(data):
+        data["passed"] = data["artifacts"][1]["passed"] = False
+        data["artifacts"][1]["failures"] = ["top-1 fell by 10 points"]
+
+    context = make_run()
+    rewrite(context, "verify.json", fail)
+    text = readable(page_of(context))
+    assert "<b>FAILED</b>" in text
+    assert "1 of 4 artifacts failed the proof on 10 test images." in text
+    assert "<code>model.w8a8.onnx</code>: top-1 fell by 10 points" in text
+    assert "On the front: <code>model.fp32.onnx</code>." in text
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ("bench.json", "There are no latencies yet. Run: edgetl bench run"),
+        ("verify.json", "Nothing has been proven yet. Run: edgetl verify run"),
+        ("metrics.jsonl", "Nothing was trained in this run. Run: edgetl distill"),
+        ("predictions.npz", "There are no predictions yet. Run: edgetl verify run"),
+        ("images/3.png", "3.png: is gone since this run read it."),
+    ],
+)
+def test_what_is_missing_is_said_and_not_made_up(make_run, page_of, missing, sentence):
+    context = make_run(without=(missing,))
+    assert sentence in readable(page_of(context))
+    assert (context.out / "pareto.png").exists() == (missing not in {"bench.json", "verify.json"})
+
+
+def test_the_page_stands_without_anything_but_the_data_stage(make_run, page_of):
+    context = make_run(without=("bench.json", "verify.json", "metrics.jsonl", "predictions.npz"))
+    text = readable(page_of(context))
+    assert "NOT VERIFIED" in text
+    assert "No artifact has been verified or timed yet." in text
+
+
+def test_hostile_labels_stay_text(make_run, page_of):
+    page = page_of(make_run(labels=(HOSTILE, "dog\udce9")))
+    elements = Elements(page).found
+    assert not [tag for tag, _ in elements if tag == "script"]
+    assert not [name for _, attributes in elements for name in attributes if name.startswith("on")]
+    assert HOSTILE in html.unescape(page)
+
+
+def test_nothing_is_loaded_from_elsewhere(make_run, page_of):
+    page = page_of(make_run())
+    elements = Elements(page).found
+    loaded = [a[name] for _, a in elements for name in ("src", "href", "xlink:href", "srcset", "action") if name in a]
+    assert loaded
+    assert all(address.startswith(("data:", "#")) for address in loaded)
+    assert page.count("url(") == page.count("url(#")
+    assert "@import" not in page
+    assert not {"script", "iframe", "object", "embed"} & {tag for tag, _ in elements}
+
+
+def test_the_pictures_show_the_mistake_first_and_the_changed_mind_of_the_quantized(make_run, page_of):
+    text = readable(page_of(make_run()))
+    assert "The trained network is wrong on 1 of 10 test images." in text
+    assert text.index("says cat") < text.index("ONNX w8a8: cat, 87.5 %")
+    assert "TFLite w8a8: cat, 87.5 %" in text
+    assert text.count('class="pixelated"') == 10
+
+
+def test_a_thousand_classes_with_long_names_fit_on_a_page(make_run, page_of):
+    labels = tuple(f"{n} " + "very long name of a class " * 4 for n in range(1000))
+    assert "1000 classes, in the order of the outputs" in readable(page_of(make_run(labels=labels)))
+
+
+def test_a_second_report_has_the_same_bytes(make_run, page_of):
+    context = make_run()
+    first = page_of(context), (context.out / "pareto.png").read_bytes()
+    assert (page_of(context), (context.out / "pareto.png").read_bytes()) == first
+
+
+def test_the_page_does_not_tell_where_the_teacher_lay(make_run, page_of):
+    page = page_of(make_run())
+    assert "/home/me" not in page
+    assert "ab" * 32 in page
+
+
+def test_the_teachers_time_counts(make_run, page_of):
+    text = readable(page_of(make_run()))
+    assert "<dt>teacher: finetune</dt><dd>45.0 s</dd> <dt>distill</dt><dd>1 min 15 s</dd>" in text
+    assert "<dt>all</dt><dd>2 min 00 s</dd>" in text
+
+
+def test_the_contract_in_words_names_the_crop_only_where_there_is_one():
+    squash, crop = (Contract(("a", "b"), 16, 24, resize, 0.875, "bicubic") for resize in ("squash", "crop"))
+    assert "Resize to 24 × 16 pixels, whatever the aspect ratio (bicubic, antialiased)." in contract_steps(squash)
+    assert (
+        "Cut the largest centred box of shape 24 × 16, of it the central 87.5 % each way, "
+        "and resize it to 24 × 16 pixels (bicubic, antialiased)."
+    ) in contract_steps(crop)
