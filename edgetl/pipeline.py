@@ -1,0 +1,308 @@
+"""The order of the stages, and which of them have to run again.
+
+A stage is skipped when the hash of everything it reads (its part of the recipe, the files of earlier stages, the
+target, the machine where that matters) is the one it was made from, and its own files are untouched.
+"""
+
+import errno
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import edgetl
+from edgetl.artifact import RunFolder, hash_of
+from edgetl.config import Recipe
+from edgetl.environment import machine, require, versions
+from edgetl.errors import ConfigError, ProofFailed, RunFolderError, StorageFault, is_storage_fault
+from edgetl.reporter import Reporter
+from edgetl.stage import StageContext, StageFunction, StageResult
+from edgetl.targets import find_target
+
+__all__ = ["CHAIN", "finetune_only", "is_run_folder", "run_chain", "run_stages", "run_verb", "selection"]
+
+CHAIN = ("data", "finetune", "distill", "export", "quantize", "verify", "bench", "report")
+"""Every stage, in order. Fine-tuning happens in the teacher's own run folder."""
+
+Kind = Literal["finetune", "distill"]
+_TRAINED = ("finetune", "distill")
+_NEEDS = {"data": "train", "finetune": "train", "distill": "train", "verify": "train", "report": "report"}
+_FULL_DISK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Where a stage is, and everything that decides what it makes."""
+
+    load: Callable[[], StageFunction]
+    """Imports the stage's function: its libraries are loaded when it has to run and not before."""
+
+    sections: tuple[str, ...] = ()
+    """Parts of the recipe that it reads."""
+
+    reads: tuple[str, ...] = ()
+    """Earlier stages whose files it reads."""
+
+    also: Callable[[StageContext], Any] = lambda _context: None
+    """Anything else that it depends on."""
+
+
+def _from(module: str) -> Callable[[], StageFunction]:
+    return lambda: import_module(module).run
+
+
+def _load_data_stage() -> StageFunction:
+    """The data stage with what the networks expect, which it cannot ask itself: models are built on data."""
+    from edgetl.data import stage as data
+    from edgetl.data.sizing import Preprocessing
+    from edgetl.zoo.build import native_input
+
+    def run(context: StageContext) -> StageResult:
+        own = native_input(context.recipe.student if context.teacher else context.recipe.teacher)
+        return data.run(context, Preprocessing(own.mean, own.std, own.size, own.pretrained))
+
+    return run
+
+
+def _data_dependencies(context: StageContext) -> Any:
+    from edgetl.data.stage import fingerprint
+
+    models = [(m.model, m.weights) for m in (context.recipe.teacher, context.recipe.student)]
+    return [fingerprint(context.recipe), models, _teacher_weights(context)]
+
+
+def _teacher_weights(context: StageContext) -> Any:
+    return context.teacher.manifest["files"]["model.safetensors"]["sha256"] if context.teacher else None
+
+
+def _host(context: StageContext) -> Any:
+    return [machine(), context.target.model_dump()]
+
+
+_STAGES: dict[str, _Stage] = {
+    "data": _Stage(_load_data_stage, ("data", "seed"), also=_data_dependencies),
+    "finetune": _Stage(_from("edgetl.train.stage"), ("teacher", "augment", "seed"), ("data",)),
+    "distill": _Stage(
+        _from("edgetl.distill.stage"), ("student", "distill", "augment", "seed"), ("data",), also=_teacher_weights
+    ),
+    "export": _Stage(_from("edgetl.export.stage"), ("export",), _TRAINED, also=lambda c: c.target.model_dump()),
+    "quantize": _Stage(_from("edgetl.compress.stage"), ("quantize", "seed"), ("data", "export")),
+    "verify": _Stage(_from("edgetl.verify.stage"), ("verify", "quantize"), ("data", *_TRAINED, "export", "quantize")),
+    "bench": _Stage(_from("edgetl.bench.stage"), ("bench",), ("data", "export", "quantize"), also=_host),
+    "report": _Stage(
+        _from("edgetl.report.stage"), reads=tuple(n for n in CHAIN if n != "report"), also=_teacher_weights
+    ),
+}
+
+
+def is_run_folder(name: str) -> bool:
+    """Tell whether a teacher's name is a run folder rather than a model's name."""
+    return (Path(name) / "manifest.json").is_file() or ("/" in name and Path(name).is_dir())
+
+
+def selection(first: str | None, last: str | None) -> tuple[str, ...]:
+    """The stages from `first` to `last`, both included; all without them.
+
+    Raises:
+        ConfigError: No such stage, or the first comes after the last.
+    """
+    for flag, name in (("--from", first), ("--to", last)):
+        if name is not None and name not in CHAIN:
+            raise ConfigError(flag, f"no stage named {name!r}", hint=f"Stages: {', '.join(CHAIN)}.")
+    start = CHAIN.index(first) if first else 0
+    stop = CHAIN.index(last) + 1 if last else len(CHAIN)
+    if start >= stop:
+        raise ConfigError("--from", f"{first} comes after {last}")
+    return CHAIN[start:stop]
+
+
+def run_chain(recipe: Recipe, out: Path, stages: Iterable[str], reporter: Reporter) -> RunFolder:
+    """Make a student: fine-tune the teacher unless a run folder is given, then every selected stage.
+
+    Args:
+        recipe: What to make.
+        out: The run folder; the teacher's own is `out/teacher`.
+        stages: Names out of `CHAIN`; those before the first are taken as they are.
+        reporter: Hears the progress.
+
+    Raises:
+        EdgetlError: Anything the user can act on; nothing half-written is left.
+    """
+    stages = tuple(stages)
+    _preflight(recipe, stages, RunFolder.prepare(out))
+    teacher = _teacher_for(recipe, out, stages, reporter)
+    if "model.safetensors" not in teacher.manifest["files"]:
+        return teacher  # asked to stop at its data
+    return run_stages(recipe, out, "distill", [s for s in stages if s != "finetune"], reporter, teacher=teacher)
+
+
+def _teacher_for(recipe: Recipe, out: Path, stages: tuple[str, ...], reporter: Reporter) -> RunFolder:
+    """The teacher's run: the one that is given, or one of the run's own, made as far as the stages ask."""
+    if is_run_folder(recipe.teacher.model):
+        return RunFolder.open(Path(recipe.teacher.model))
+    own = [name for name in stages if name in ("data", "finetune")]
+    if own:
+        return run_stages(recipe, out / "teacher", "finetune", own, reporter)
+    return RunFolder.open(out / "teacher")
+
+
+def finetune_only(recipe: Recipe, out: Path, reporter: Reporter) -> RunFolder:
+    """Fine-tune `recipe.teacher` in a run folder of its own."""
+    RunFolder.prepare(out)
+    require("train")
+    from edgetl.zoo.build import check_obtainable
+
+    check_obtainable(recipe.teacher)
+    return run_stages(recipe, out, "finetune", ("data", "finetune"), reporter)
+
+
+def run_verb(verb: str, recipe: Recipe, folder: RunFolder, reporter: Reporter) -> RunFolder:
+    """Run one stage in an existing run, with those that it cannot do without.
+
+    Args:
+        verb: 'export', 'quantize', 'verify', 'bench' or 'report'.
+        recipe: The run's own, with what the user changed.
+        folder: The run.
+        reporter: Hears the progress.
+
+    Raises:
+        EdgetlError: Anything the user can act on.
+    """
+    quantized = folder.stage("quantize") is not None
+    stages = {"quantize": ("export", "quantize"), "export": ("export", "quantize") if quantized else ("export",)}
+    wanted = stages.get(verb, (verb,))
+    for name in wanted:
+        if name in _NEEDS:
+            require(_NEEDS[name])
+    kind: Kind = folder.manifest["kind"]
+    return run_stages(recipe, folder.path, kind, wanted, reporter, teacher=_teacher_of(folder))
+
+
+def _teacher_of(folder: RunFolder) -> RunFolder | None:
+    """The run that this one was distilled from, if it is still there."""
+    teacher = folder.manifest.get("lineage", {}).get("teacher")
+    path = folder.path / teacher["run"] if teacher else None
+    return RunFolder.open(path) if path and (path / "manifest.json").is_file() else None
+
+
+def run_stages(
+    recipe: Recipe,
+    out: Path,
+    kind: Kind,
+    stages: Iterable[str],
+    reporter: Reporter,
+    *,
+    teacher: RunFolder | None = None,
+) -> RunFolder:
+    """Run stages in one run folder, in order, each only if it has to.
+
+    Raises:
+        ProofFailed: Verification failed; the later stages have run all the same, so that the report shows it.
+        EdgetlError: Anything else the user can act on.
+    """
+    folder = RunFolder.prepare(out)
+    if folder.manifest.get("kind", kind) != kind:
+        raise RunFolderError(f"{out}: holds the result of '{folder.manifest['kind']}'. Choose another place with --out")
+    target = find_target(recipe.target)
+    for name in (n for n in CHAIN if n in set(stages)):
+        _run_stage(name, kind, StageContext(recipe, target, folder, out, reporter, "", teacher))
+    failure = (folder.stage("verify") or {}).get("failure")
+    if failure and "verify" in stages:
+        raise ProofFailed(f"{out}: {failure}")
+    return folder
+
+
+def _run_stage(name: str, kind: Kind, context: StageContext) -> None:
+    stage, folder, reporter = _STAGES[name], context.folder, context.reporter
+    inputs = _inputs(name, stage, context)
+    if folder.is_current(name, inputs):
+        reporter.say(f"{name}: nothing has changed")
+        return
+    start = time.perf_counter()
+    reporter.take_library_seconds()
+    try:
+        with folder.writing(name) as partial:
+            with reporter.library("importing libraries"):
+                function = stage.load()
+            result = function(replace(context, out=partial, inputs=inputs))
+            record = {
+                "inputs": inputs,
+                "metrics": result.metrics,
+                **result.details,
+                "failure": result.failure,
+                "seconds": round(time.perf_counter() - start, 3),
+                "library_seconds": reporter.take_library_seconds(),
+            }
+            folder.keep(name, partial, record, {**_facts(context, kind), **result.facts}, readers=_readers(name))
+    except Exception as cause:
+        raise _storage_fault(cause, folder.path) or cause from cause
+    reporter.say(f"{name}: done in {record['seconds']:.1f} s{_numbers(result.metrics)}")
+
+
+def _inputs(name: str, stage: _Stage, context: StageContext) -> str:
+    recipe = context.recipe.model_dump()
+    return hash_of(
+        {
+            "stage": name,
+            "recipe": {section: recipe[section] for section in stage.sections},
+            "files": {read: context.folder.files_of(read) for read in stage.reads},
+            "also": stage.also(context),
+        }
+    )
+
+
+def _readers(name: str) -> tuple[str, ...]:
+    """Stages that read a stage's files, directly or through others."""
+    direct = {other for other, stage in _STAGES.items() if name in stage.reads}
+    return tuple(direct | {further for other in direct for further in _readers(other)})
+
+
+def _facts(context: StageContext, kind: Kind) -> dict[str, Any]:
+    return {
+        "edgetl": edgetl.__version__,
+        "kind": kind,
+        "seed": context.recipe.seed,
+        "recipe": context.recipe.model_dump(mode="json"),
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def _storage_fault(cause: Exception, place: Path) -> StorageFault | None:
+    """Recognise a fault of the disk, also where a library reports it in its own words."""
+    if is_storage_fault(cause):
+        assert isinstance(cause, OSError)
+        return StorageFault(cause.filename or place, cause)
+    parent = next(p for p in (place, *place.absolute().parents) if p.exists())
+    if shutil.disk_usage(parent).free < _FULL_DISK_BYTES:
+        return StorageFault(place, OSError(errno.ENOSPC, "no space left"))
+    return None
+
+
+def _preflight(recipe: Recipe, stages: tuple[str, ...], folder: RunFolder) -> None:
+    """Find out before the first hour of training what would stop the last minute."""
+    target = find_target(recipe.target)
+    for name in stages:
+        if name in _NEEDS:
+            require(_NEEDS[name])
+    if {"export", "quantize", "verify", "bench"} & set(stages):
+        for extra in target.formats if recipe.export.formats == "auto" else recipe.export.formats:
+            require(extra)
+    if {"finetune", "distill"} & set(stages) and not folder.stage("distill"):
+        _check_models(recipe)
+
+
+def _check_models(recipe: Recipe) -> None:
+    from edgetl.zoo.build import check_obtainable
+
+    if not is_run_folder(recipe.teacher.model):
+        check_obtainable(recipe.teacher)
+    check_obtainable(recipe.student)
+
+
+def _numbers(metrics: dict[str, float]) -> str:
+    shown = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items()]
+    return f" ({', '.join(shown[:4])})" if shown else ""

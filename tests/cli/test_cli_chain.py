@@ -1,0 +1,177 @@
+"""The chain as a user runs it: what comes out, what a second run does, and what a broken run says."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from shell import quick
+
+from edgetl.artifact import sha256_of
+
+ARTIFACTS = [f"model.{precision}.{suffix}" for precision in ("fp32", "w8a8") for suffix in ("onnx", "tflite", "xml")]
+
+
+@pytest.fixture
+def run_copy(finished_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished_run, tmp_path / "copy"))
+
+
+def manifest_of(run: Path) -> dict:
+    return json.loads((run / "manifest.json").read_text())
+
+
+def stages_done(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line.partition(":")[0] for line in done.stderr.splitlines() if ": done in" in line]
+
+
+def test_a_run_leaves_everything_that_a_user_is_promised(finished_run):
+    beside = ["manifest.json", "model.safetensors", "metrics.jsonl", "labels.txt", "model.fp32.bin", "model.w8a8.bin"]
+    results = ["verify.json", "bench.json", "report.html", "pareto.png"]
+    missing = [name for name in ARTIFACTS + beside + results if not (finished_run / name).is_file()]
+    assert missing == []
+    assert [path.name for path in finished_run.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_manifest_has_the_hash_of_every_file_and_where_it_came_from(finished_run):
+    manifest = manifest_of(finished_run)
+    files = {p.name for p in finished_run.iterdir() if p.is_file() and p.name != "manifest.json"}
+    assert files == set(manifest["files"])
+    assert all(sha256_of(finished_run / name) == entry["sha256"] for name, entry in manifest["files"].items())
+    assert manifest["schema_version"] == 1
+    assert manifest["recipe"]["student"]["model"] == "test_efficientnet"
+    assert manifest["contract"]["labels"] == ["across", "down", "fine", "steep"]
+    assert manifest["lineage"]["teacher"]["weights_sha256"] == sha256_of(finished_run / "teacher" / "model.safetensors")
+    assert manifest["versions"]["torch"]
+    assert manifest["seed"] == 0
+
+
+def test_the_student_learned_and_every_artifact_is_proven(finished_run):
+    proof = json.loads((finished_run / "verify.json").read_text())
+    assert proof["passed"]
+    assert [a["file"] for a in proof["artifacts"]] == ARTIFACTS
+    assert proof["reference"]["top1"] > 0.5
+    floats = [a for a in proof["artifacts"] if a["precision"] == "fp32"]
+    assert all(a["max_probability_difference"] < 1e-4 and a["agreement"] == 1 for a in floats)
+
+
+def test_a_second_run_does_nothing(edgetl, finished_run, stripes):
+    models = ("--teacher", "test_resnet", "--student", "test_efficientnet", "--target", "rpi4")
+    done = edgetl("run", "--data", stripes, *models, "--out", finished_run, *quick())
+    assert done.returncode == 0, done.stderr
+    assert stages_done(done) == []
+    assert "Report:" in done.stdout
+
+
+def test_a_changed_option_runs_only_the_stages_that_read_it(edgetl, run_copy):
+    done = edgetl("bench", run_copy, "--set", "bench.warmup_runs=11")
+    assert stages_done(done) == ["bench"]
+    assert "report.html" not in manifest_of(run_copy)["files"], "a report of other measurements would contradict them"
+    assert not (run_copy / "report.html").exists()
+    assert stages_done(edgetl("verify", run_copy)) == []
+
+
+def test_a_file_that_was_tampered_with_is_made_again(edgetl, run_copy):
+    before = sha256_of(run_copy / "labels.txt"), sha256_of(run_copy / "bench.json")
+    (run_copy / "bench.json").write_text("{}")
+    assert stages_done(edgetl("bench", run_copy)) == ["bench"]
+    assert json.loads((run_copy / "bench.json").read_text())["artifacts"]
+    assert sha256_of(run_copy / "labels.txt") == before[0]
+
+
+def test_an_artifact_of_another_model_fails_the_proof_with_the_numbers(edgetl, run_copy):
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(run_copy / "model.fp32.onnx")
+    head = next(t for t in reversed(model.graph.initializer) if len(t.dims) == 2)
+    head.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(head), head.name))
+    onnx.save(model, run_copy / "model.fp32.onnx")
+    done = edgetl("verify", run_copy, "--set", "verify.tie_gap=0.002")
+    assert done.returncode == 1
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith(f"edgetl: {run_copy}: model.fp32.onnx: a probability differs by ")
+    assert "allowed are 0.0001" in error
+    assert json.loads((run_copy / "verify.json").read_text())["passed"] is False
+    again = edgetl("verify", run_copy, "--set", "verify.tie_gap=0.002")
+    assert again.returncode == 1, "a failed proof stays failed until something changes"
+
+
+def test_exporting_for_one_format_drops_what_belonged_to_the_others(edgetl, run_copy):
+    done = edgetl("export", run_copy, "--format", "onnx")
+    assert done.returncode == 0, done.stderr
+    assert stages_done(done) == ["export", "quantize"]
+    left = sorted(p.name for p in run_copy.iterdir() if p.name.startswith("model."))
+    assert left == ["model.fp32.onnx", "model.safetensors", "model.w8a8.onnx"]
+
+
+def test_a_run_folder_serves_as_teacher_without_training_it_again(edgetl, finished_run, stripes, tmp_path):
+    teacher = finished_run / "teacher"
+    before = sha256_of(teacher / "model.safetensors")
+    flags = quick(student__epochs=1)
+    out = tmp_path / "other"
+    done = edgetl("distill", "--data", stripes, "--teacher", teacher, "--student", "test_vit", "--out", out, *flags)
+    assert done.returncode == 0, done.stderr
+    assert stages_done(done) == ["data", "distill"]
+    assert sha256_of(teacher / "model.safetensors") == before
+    assert manifest_of(out)["lineage"]["teacher"]["run"] == str(teacher)
+
+
+def test_a_teacher_of_other_classes_is_refused(edgetl, finished_run, stripes, tmp_path):
+    data = Path(shutil.copytree(stripes, tmp_path / "data"))
+    (data / "steep").rename(data / "dots")
+    out = tmp_path / "out"
+    done = edgetl("distill", "--data", data, "--teacher", finished_run / "teacher", "--out", out, *quick())
+    assert done.returncode == 2
+    assert "the teacher was trained on classes [steep, across, down, fine] (4)" in done.stderr
+    assert not out.exists()
+
+
+def test_from_and_to_select_a_part(edgetl, run_copy, stripes):
+    models = ("--teacher", "test_resnet", "--student", "test_efficientnet", "--target", "rpi4")
+    common = ("--data", stripes, *models, "--out", run_copy, *quick(bench__warmup_runs=12))
+    done = edgetl("run", *common, "--from", "bench", "--to", "bench")
+    assert stages_done(done) == ["bench"]
+    done = edgetl("run", *common, "--from", "report", "--to", "bench")
+    assert done.returncode == 2
+    assert done.stderr == "edgetl: --from: report comes after bench.\n"
+    done = edgetl("run", *common, "--to", "expotr")
+    assert "no stage named 'expotr'. Stages: data, finetune" in done.stderr
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(edgetl, stripes, cache, tmp_path):
+    """Ctrl-C in the middle of distillation; the teacher is not trained twice, nothing half-written is left."""
+    flags = ("--data", stripes, "--teacher", "test_resnet", "--student", "test_resnet", *quick(student__epochs=40))
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "edgetl", "distill", *map(str, flags), "--out", str(out)]
+    process = subprocess.Popen(
+        command, env={**os.environ, "XDG_CACHE_HOME": str(cache)}, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (out / ".partial-distill").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, heard = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "The same command goes on where it was" in heard
+    assert not (out / ".partial-distill").exists()
+    assert not (out / "model.safetensors").exists()
+    done = edgetl("distill", *flags, "--out", out)
+    assert stages_done(done) == ["distill"]
+    straight = edgetl("distill", *flags, "--out", tmp_path / "straight")
+    assert straight.returncode == 0, straight.stderr
+    assert sha256_of(out / "model.safetensors") == sha256_of(tmp_path / "straight" / "model.safetensors")
+
+
+def test_json_goes_to_standard_output_alone(edgetl, run_copy):
+    done = edgetl("verify", run_copy, "--json")
+    answer = json.loads(done.stdout)
+    assert answer["schema_version"] == 1
+    assert answer["run"] == str(run_copy)
+    assert answer["metrics"]["verify"]["worst_drop"] <= 0.5

@@ -1,0 +1,45 @@
+"""Fixtures that many rooms share: the command line as a user runs it, and one finished run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shell import Edgetl, paint_folder, quick
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the tests' own."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def edgetl(cache: Path) -> Edgetl:
+    """Run the command line in a process of its own: `edgetl("run", "--data", folder, cwd=place)`."""
+
+    def run(*arguments: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "NO_COLOR": "1", "COLUMNS": "120", **env}
+        command = [sys.executable, "-m", "edgetl", *map(str, arguments)]
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four classes that a tiny network learns in seconds."""
+    return paint_folder(
+        tmp_path_factory.mktemp("data") / "stripes", {"across": 40, "down": 40, "fine": 40, "steep": 40}
+    )
+
+
+@pytest.fixture(scope="session")
+def finished_run(edgetl: Edgetl, stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole chain, once for all tests, on real runtimes; tests that change it take a copy."""
+    out = tmp_path_factory.mktemp("runs") / "stripes"
+    models = ("--teacher", "test_resnet", "--student", "test_efficientnet", "--target", "rpi4")
+    done = edgetl("run", "--data", stripes, *models, "--out", out, *quick())
+    assert done.returncode == 0, done.stderr
+    return out
