@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgetl.artifact import RunFolder as RunFolder
     from edgetl.config import Recipe as Recipe
-    from edgetl.config import load_recipe as load_recipe
     from edgetl.pipeline import run_chain as run_chain
+    from edgetl.recipes import load_recipe as load_recipe
     from edgetl.runner.contract import Contract as Contract
 
 __all__ = ["Contract", "Recipe", "RunFolder", "__version__", "load_recipe", "run_chain"]
@@ -21,7 +21,7 @@ _HOMES = {
     "Contract": "edgetl.runner.contract",
     "Recipe": "edgetl.config",
     "RunFolder": "edgetl.artifact",
-    "load_recipe": "edgetl.config",
+    "load_recipe": "edgetl.recipes",
     "run_chain": "edgetl.pipeline",
 }
 

@@ -43,7 +43,7 @@ _Formats = Annotated[str | None, typer.Option("--format", metavar="F,F", help="A
 _Teacher = Annotated[str | None, typer.Option(help="Model name, or the run folder of a trained teacher.")]
 _Student = Annotated[str | None, typer.Option(help="Model name: an alias, a timm name or torchvision:NAME.")]
 _RecipeFile = Annotated[
-    Path | None, typer.Argument(metavar="[RECIPE.yaml]", help="A recipe; 'edgetl init' writes one.", show_default=False)
+    Path | None, typer.Argument(metavar="RECIPE.yaml", help="A recipe; 'edgetl init' writes one.", show_default=False)
 ]
 _PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the recipe that would run, and stop.")]
 
@@ -199,7 +199,7 @@ def targets(json: _Json = False) -> None:
         print_json({"targets": [target.model_dump(mode="json") for target in known]})
         return
     rows = [[t.name, t.title, t.cpu, ", ".join(t.formats)] for t in known]
-    print_table("", ["target", "device", "CPU", "formats"], rows)
+    print_table(["target", "device", "CPU", "formats"], rows)
 
 
 @app.command(epilog="Example: [bold]edgetl doctor[/bold]")
@@ -213,8 +213,8 @@ def doctor(json: _Json = False) -> None:
     if json:
         print_json({"machine": machine(), "versions": versions(), "missing": missing})
     else:
-        print_table("This machine", ["", ""], [[k, _words(v)] for k, v in machine().items()])
-        print_table("Installed", ["", ""], [[k, v] for k, v in versions().items()])
+        print_table(["this machine", ""], [[k.replace("_", " "), _words(v)] for k, v in machine().items()])
+        print_table(["installed", ""], [[k, v] for k, v in versions().items()])
         for extra, names in missing.items():
             print(f"Missing for [{extra}]: {', '.join(names)}. Run: pip install 'edgetl[{extra}]'")
     if missing:
@@ -231,7 +231,7 @@ def init(
 ) -> None:
     """Write a recipe with every option, its default and its meaning."""
     from edgetl.artifact import write_atomic
-    from edgetl.config import recipe_template
+    from edgetl.recipes import recipe_template
 
     if file.exists():
         raise ConfigError(str(file), "is already there", hint="Choose another name, or delete it first.")
@@ -264,7 +264,7 @@ def _flags(**given: Any) -> dict[str, Any]:
 
 def _recipe(file: Path | None, flags: dict[str, Any], settings: list[str] | None) -> "Recipe":
     """Put together the recipe: the file or the embedded one, then flags, then --set."""
-    from edgetl.config import digits_recipe, load_recipe
+    from edgetl.recipes import digits_recipe, load_recipe
 
     embedded = file is None and flags.get("data.path", "digits") == "digits"
     return _with_overrides(digits_recipe() if embedded else load_recipe(file), flags, settings)
@@ -273,13 +273,14 @@ def _recipe(file: Path | None, flags: dict[str, Any], settings: list[str] | None
 def _with_overrides(data: dict[str, Any], flags: dict[str, Any], settings: list[str] | None) -> "Recipe":
     import json
 
-    from edgetl.config import Recipe, build, with_settings
+    from edgetl.config import Recipe
+    from edgetl.recipes import build, with_settings
 
     return build(Recipe, with_settings(data, [f"{k}={json.dumps(v)}" for k, v in flags.items()] + (settings or [])), "")
 
 
 def _print_config(recipe: "Recipe") -> None:
-    from edgetl.config import recipe_template
+    from edgetl.recipes import recipe_template
 
     print(recipe_template(recipe), end="")
 

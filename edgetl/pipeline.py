@@ -1,4 +1,4 @@
-"""The order of the stages, and which of them have to run again.
+"""Run the stages in order, and only those that have to.
 
 A stage is skipped when the hash of everything it reads (its part of the recipe, the files of earlier stages, the
 target, the machine where that matters) is the one it was made from, and its own files are untouched.
@@ -7,95 +7,26 @@ target, the machine where that matters) is the one it was made from, and its own
 import errno
 import shutil
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from importlib import import_module
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import edgetl
-from edgetl.artifact import RunFolder, hash_of
+from edgetl.artifact import RunFolder
 from edgetl.config import Recipe
 from edgetl.environment import machine, require, versions
 from edgetl.errors import ConfigError, ProofFailed, RunFolderError, StorageFault, is_storage_fault
 from edgetl.reporter import Reporter
-from edgetl.stage import StageContext, StageFunction, StageResult
+from edgetl.stage import StageContext
+from edgetl.stages import CHAIN, STAGES, Kind, inputs_of, readers_of
 from edgetl.targets import find_target
 
-__all__ = ["CHAIN", "finetune_only", "is_run_folder", "run_chain", "run_stages", "run_verb", "selection"]
+__all__ = ["finetune_only", "is_run_folder", "run_chain", "run_stages", "run_verb", "selection"]
 
-CHAIN = ("data", "finetune", "distill", "export", "quantize", "verify", "bench", "report")
-"""Every stage, in order. Fine-tuning happens in the teacher's own run folder."""
-
-Kind = Literal["finetune", "distill"]
-_TRAINED = ("finetune", "distill")
 _NEEDS = {"data": "train", "finetune": "train", "distill": "train", "verify": "train", "report": "report"}
+_TEACHER = "teacher"
 _FULL_DISK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """Where a stage is, and everything that decides what it makes."""
-
-    load: Callable[[], StageFunction]
-    """Imports the stage's function: its libraries are loaded when it has to run and not before."""
-
-    sections: tuple[str, ...] = ()
-    """Parts of the recipe that it reads."""
-
-    reads: tuple[str, ...] = ()
-    """Earlier stages whose files it reads."""
-
-    also: Callable[[StageContext], Any] = lambda _context: None
-    """Anything else that it depends on."""
-
-
-def _from(module: str) -> Callable[[], StageFunction]:
-    return lambda: import_module(module).run
-
-
-def _load_data_stage() -> StageFunction:
-    """The data stage with what the networks expect, which it cannot ask itself: models are built on data."""
-    from edgetl.data import stage as data
-    from edgetl.data.sizing import Preprocessing
-    from edgetl.zoo.build import native_input
-
-    def run(context: StageContext) -> StageResult:
-        own = native_input(context.recipe.student if context.teacher else context.recipe.teacher)
-        return data.run(context, Preprocessing(own.mean, own.std, own.size, own.pretrained))
-
-    return run
-
-
-def _data_dependencies(context: StageContext) -> Any:
-    from edgetl.data.stage import fingerprint
-
-    models = [(m.model, m.weights) for m in (context.recipe.teacher, context.recipe.student)]
-    return [fingerprint(context.recipe), models, _teacher_weights(context)]
-
-
-def _teacher_weights(context: StageContext) -> Any:
-    return context.teacher.manifest["files"]["model.safetensors"]["sha256"] if context.teacher else None
-
-
-def _host(context: StageContext) -> Any:
-    return [machine(), context.target.model_dump()]
-
-
-_STAGES: dict[str, _Stage] = {
-    "data": _Stage(_load_data_stage, ("data", "seed"), also=_data_dependencies),
-    "finetune": _Stage(_from("edgetl.train.stage"), ("teacher", "augment", "seed"), ("data",)),
-    "distill": _Stage(
-        _from("edgetl.distill.stage"), ("student", "distill", "augment", "seed"), ("data",), also=_teacher_weights
-    ),
-    "export": _Stage(_from("edgetl.export.stage"), ("export",), _TRAINED, also=lambda c: c.target.model_dump()),
-    "quantize": _Stage(_from("edgetl.compress.stage"), ("quantize", "seed"), ("data", "export")),
-    "verify": _Stage(_from("edgetl.verify.stage"), ("verify", "quantize"), ("data", *_TRAINED, "export", "quantize")),
-    "bench": _Stage(_from("edgetl.bench.stage"), ("bench",), ("data", "export", "quantize"), also=_host),
-    "report": _Stage(
-        _from("edgetl.report.stage"), reads=tuple(n for n in CHAIN if n != "report"), also=_teacher_weights
-    ),
-}
 
 
 def is_run_folder(name: str) -> bool:
@@ -145,8 +76,8 @@ def _teacher_for(recipe: Recipe, out: Path, stages: tuple[str, ...], reporter: R
         return RunFolder.open(Path(recipe.teacher.model))
     own = [name for name in stages if name in ("data", "finetune")]
     if own:
-        return run_stages(recipe, out / "teacher", "finetune", own, reporter)
-    return RunFolder.open(out / "teacher")
+        return run_stages(recipe, out / _TEACHER, "finetune", own, reporter)
+    return RunFolder.open(out / _TEACHER)
 
 
 def finetune_only(recipe: Recipe, out: Path, reporter: Reporter) -> RunFolder:
@@ -216,10 +147,11 @@ def run_stages(
 
 
 def _run_stage(name: str, kind: Kind, context: StageContext) -> None:
-    stage, folder, reporter = _STAGES[name], context.folder, context.reporter
-    inputs = _inputs(name, stage, context)
+    stage, folder, reporter = STAGES[name], context.folder, context.reporter
+    inputs = inputs_of(name, context)
+    title = f"teacher's {name}" if kind == "finetune" and folder.path.name == _TEACHER else name
     if folder.is_current(name, inputs):
-        reporter.say(f"{name}: nothing has changed")
+        reporter.say(f"{title}: nothing has changed")
         return
     start = time.perf_counter()
     reporter.take_library_seconds()
@@ -236,28 +168,12 @@ def _run_stage(name: str, kind: Kind, context: StageContext) -> None:
                 "seconds": round(time.perf_counter() - start, 3),
                 "library_seconds": reporter.take_library_seconds(),
             }
-            folder.keep(name, partial, record, {**_facts(context, kind), **result.facts}, readers=_readers(name))
+            folder.keep(name, partial, record, {**_facts(context, kind), **result.facts}, readers=readers_of(name))
     except Exception as cause:
-        raise _storage_fault(cause, folder.path) or cause from cause
-    reporter.say(f"{name}: done in {record['seconds']:.1f} s{_numbers(result.metrics)}")
-
-
-def _inputs(name: str, stage: _Stage, context: StageContext) -> str:
-    recipe = context.recipe.model_dump()
-    return hash_of(
-        {
-            "stage": name,
-            "recipe": {section: recipe[section] for section in stage.sections},
-            "files": {read: context.folder.files_of(read) for read in stage.reads},
-            "also": stage.also(context),
-        }
-    )
-
-
-def _readers(name: str) -> tuple[str, ...]:
-    """Stages that read a stage's files, directly or through others."""
-    direct = {other for other, stage in _STAGES.items() if name in stage.reads}
-    return tuple(direct | {further for other in direct for further in _readers(other)})
+        if fault := _storage_fault(cause, folder.path):
+            raise fault from cause
+        raise
+    reporter.say(f"{title}: done in {record['seconds']:.1f} s{_numbers(result.metrics)}")
 
 
 def _facts(context: StageContext, kind: Kind) -> dict[str, Any]:
@@ -284,6 +200,8 @@ def _storage_fault(cause: Exception, place: Path) -> StorageFault | None:
 
 def _preflight(recipe: Recipe, stages: tuple[str, ...], folder: RunFolder) -> None:
     """Find out before the first hour of training what would stop the last minute."""
+    from edgetl.data.stage import fingerprint
+
     target = find_target(recipe.target)
     for name in stages:
         if name in _NEEDS:
@@ -292,6 +210,7 @@ def _preflight(recipe: Recipe, stages: tuple[str, ...], folder: RunFolder) -> No
         for extra in target.formats if recipe.export.formats == "auto" else recipe.export.formats:
             require(extra)
     if {"finetune", "distill"} & set(stages) and not folder.stage("distill"):
+        fingerprint(recipe)
         _check_models(recipe)
 
 

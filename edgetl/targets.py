@@ -5,8 +5,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgetl.config import FORMATS, Format, Section, build, load_recipe, nearest
+from edgetl.config import FORMATS, Format, Section
 from edgetl.errors import ConfigError
+from edgetl.recipes import build, load_recipe, nearest
 
 __all__ = ["Runtime", "Target", "find_target", "known_targets"]
 

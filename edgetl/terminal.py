@@ -66,15 +66,19 @@ def print_json(value: dict[str, Any]) -> None:
     print(json.dumps({"schema_version": 1, **value}, indent=1, ensure_ascii=False))
 
 
-def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """Write a table to standard output; numbers are aligned right."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        numeric = bool(rows) and all(row[number][:1].isdigit() or row[number][:1] in "-+" for row in rows)
+        numeric = bool(rows) and all(_is_number(row[number]) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console(highlight=False).print(table)
+
+
+def _is_number(text: str) -> bool:
+    return text.removesuffix("%").lstrip("+-").replace(".", "", 1).replace("e-", "", 1).isdigit()
 
 
 def print_run(folder: RunFolder) -> None:
@@ -98,11 +102,9 @@ def print_run(folder: RunFolder) -> None:
         )
     if rows:
         columns = ["artifact", "top-1", "agrees", "max diff", "p50 ms", "with prep.", "MB", "verdict"]
-        print_table("", columns, rows)
+        print_table(columns, rows)
     page = folder.path / "report.html"
-    Console(highlight=False, soft_wrap=True).print(
-        f"{'Report: ' if page.is_file() else 'Run: '}{page if page.is_file() else folder.path}"
-    )
+    print(f"Report: {page}" if page.is_file() else f"Run: {folder.path}")
 
 
 def _by_file(folder: RunFolder, name: str) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ MAX_LINES = 400
 ROWS = [
     {"errors"},
     {"config", "runner", "reporter", "quiet"},
+    {"recipes"},
     {"artifact", "environment"},
     {"targets", "embedding"},
     {"stage"},
@@ -25,7 +26,8 @@ ROWS = [
     {"export"},
     {"verify", "bench"},
     {"report"},
-    {"pipeline", "terminal"},
+    {"stages", "terminal"},
+    {"pipeline"},
     {"cli"},
     {"__main__"},
 ]

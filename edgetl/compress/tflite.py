@@ -22,11 +22,10 @@ def quantize_tflite(source: Path, images_NHWC: NDArray[np.uint8], contract: Cont
     feeds = [{names["inputs"][0]: images_NHWC[i : i + batch]} for i in range(0, whole, batch)]
     work = quantizer.Quantizer(str(source))
     work.load_quantization_recipe(recipe.static_wi8_ai8())
-    work.update_quantization_recipe(
-        regex=".*",
-        operation_name=qtyping.TFLOperationName.SOFTMAX,
-        algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE,
-    )
+    for operation in (qtyping.TFLOperationName.SOFTMAX, qtyping.TFLOperationName.OUTPUT):
+        work.update_quantization_recipe(
+            regex=".*", operation_name=operation, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE
+        )
     work.quantize(work.calibrate({key: feeds})).export_model(str(file), overwrite=True)
     file.chmod(0o644)  # the library writes it as executable
     embed_in_tflite(file, contract)

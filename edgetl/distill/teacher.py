@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgetl.artifact import hash_of, write_atomic
+from edgetl.artifact import hash_of, sha256_of, write_atomic
 from edgetl.data.index import ImageIndex
 from edgetl.data.loader import Batch, ordered_batches
 from edgetl.stage import StageContext
@@ -38,13 +38,23 @@ def teacher_logits(
     key = hash_of([weights_sha256, recipe.seed, recipe.augment, context.contract.to_dict(), views, index.to_dict()])
     folder = context.folder.checkpoint_dir("distill")
     file, note = folder / "teacher_logits_VNK.npy", folder / "teacher_logits.json"
-    if not (file.is_file() and note.is_file() and json.loads(note.read_text(encoding="utf-8")) == key):
+    if not _is_complete(file, note, key):
         note.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         _answer(classifier, index, views, file, context)
-        write_atomic(note, json.dumps(key))
+        write_atomic(note, json.dumps([key, sha256_of(file)]))
     answers_VNK: NDArray[np.float16] = np.load(file, mmap_mode="r")
     return answers_VNK
+
+
+def _is_complete(file: Path, note: Path, key: str) -> bool:
+    if not (file.is_file() and note.is_file()):
+        return False
+    try:
+        stated = json.loads(note.read_bytes())
+    except ValueError:  # damaged: the teacher is asked again
+        return False
+    return bool(stated == [key, sha256_of(file)])
 
 
 def _answer(classifier: Classifier, index: ImageIndex, views: int, file: Path, context: StageContext) -> None:

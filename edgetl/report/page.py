@@ -8,9 +8,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgetl.artifact import RunFolder
-from edgetl.config import recipe_template
 from edgetl.data.index import read_index
 from edgetl.errors import DataError
+from edgetl.recipes import recipe_template
 from edgetl.report import making, words
 from edgetl.report.palette import DARK, LIGHT
 from edgetl.report.pictures import Gallery, sample_gallery

@@ -9,6 +9,7 @@ from torch import nn
 
 from edgetl.artifact import RunFolder, sha256_of
 from edgetl.config import ModelConfig
+from edgetl.data.sizing import Preprocessing
 from edgetl.errors import ModelError
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.names import LibraryModel, resolve
@@ -16,21 +17,11 @@ from edgetl.zoo.small_images import last_grid, remove_strides, strides_to_remove
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 from edgetl.zoo.weights import file_metadata, fit_state, hub_weights, load_weights_file, unavailable, weights_file
 
-__all__ = ["WEIGHTS_FILE", "Native", "build_classifier", "check_obtainable", "load_classifier", "native_input"]
+__all__ = ["WEIGHTS_FILE", "build_classifier", "check_obtainable", "load_classifier", "native_input"]
 
 WEIGHTS_FILE = "model.safetensors"
 _FILE_ARGUMENTS = {"pad_type"}
 """Arguments of timm that a weights file's header may set; anything else there is ignored."""
-
-
-@dataclass(frozen=True)
-class Native:
-    """The input that a model and its weights expect."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    size: int
-    pretrained: bool
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ def check_obtainable(config: ModelConfig) -> None:
         hub_weights(model.name)
 
 
-def native_input(config: ModelConfig) -> Native:
+def native_input(config: ModelConfig) -> Preprocessing:
     """Find mean, std and input size of a model and its weights, without building it.
 
     Raises:
@@ -66,20 +57,20 @@ def native_input(config: ModelConfig) -> Native:
     model, path = resolve(config.model), weights_file(config.weights)
     stated = file_metadata(path) if path else {}
     mean, std, size = _library_input(model)
-    return Native(tuple(stated.get("mean", mean)), tuple(stated.get("std", std)), size, config.weights != "none")
+    return Preprocessing(tuple(stated.get("mean", mean)), tuple(stated.get("std", std)), size, config.weights != "none")
 
 
-def _library_input(model: LibraryModel) -> tuple[tuple[float, ...], tuple[float, ...], int]:
+def _library_input(model: LibraryModel) -> tuple[list[float], list[float], int]:
     ensure_torchvision()
     if model.library == "timm":
         import timm
 
         cfg = timm.get_pretrained_cfg(model.name)
-        return tuple(cfg.mean), tuple(cfg.std), int(cfg.input_size[-1])
+        return list(cfg.mean), list(cfg.std), int(cfg.input_size[-1])
     from torchvision import models
 
     transforms = models.get_model_weights(model.name).DEFAULT.transforms()
-    return tuple(transforms.mean), tuple(transforms.std), int(transforms.crop_size[0])
+    return list(transforms.mean), list(transforms.std), int(transforms.crop_size[0])
 
 
 def build_classifier(
@@ -115,7 +106,7 @@ def build_classifier(
         origin |= {"weights_sha256": sha256_of(path), "head_replaced": load_weights_file(net, path, num_classes)}
     removed = strides_to_remove(net, image_size) if config.small_images == "auto" else 0
     if last_grid(net, image_size) == 0:
-        raise ModelError(f"{config.model}: cannot take {image_size} px. Set data.image_size to {native.size}")
+        raise ModelError(f"{config.model}: cannot take {image_size} px. Set data.image_size to {native.native_size}")
     entry = {
         **asdict(spec),
         "strides_removed": removed,

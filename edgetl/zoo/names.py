@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from edgetl.config import nearest
 from edgetl.errors import ModelError
+from edgetl.recipes import nearest
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 
 __all__ = ["ALIASES", "LibraryModel", "resolve"]

@@ -35,7 +35,7 @@ def test_doctor_knows_this_machine(edgetl):
     assert told["missing"] == {}
     assert told["machine"]["cores"] >= 1
     assert told["versions"]["onnxruntime"]
-    assert "Installed" in edgetl("doctor").stdout
+    assert "installed" in edgetl("doctor").stdout
 
 
 def test_init_writes_a_recipe_that_run_takes(edgetl, tmp_path):

@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from edgetl.config import QuantizeConfig, Recipe, build, digits_recipe, load_recipe, recipe_template, with_settings
+from edgetl.config import QuantizeConfig, Recipe
 from edgetl.errors import ConfigError
+from edgetl.recipes import build, digits_recipe, load_recipe, recipe_template, with_settings
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""What each stage is: where its code lives, and everything that decides what it makes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from edgetl.artifact import hash_of
+from edgetl.environment import machine, versions
+from edgetl.stage import StageContext, StageFunction, StageResult
+
+__all__ = ["CHAIN", "STAGES", "Kind", "Stage", "inputs_of", "readers_of"]
+
+CHAIN = ("data", "finetune", "distill", "export", "quantize", "verify", "bench", "report")
+"""Every stage, in order. Fine-tuning happens in the teacher's own run folder."""
+
+Kind = Literal["finetune", "distill"]
+"""What a run folder holds: a network trained on labels, or one trained on a teacher's answers."""
+
+_TRAINED = ("finetune", "distill")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a stage is, and everything that decides what it makes."""
+
+    load: Callable[[], StageFunction]
+    """Imports the stage's function: its libraries are loaded when it has to run and not before."""
+
+    sections: tuple[str, ...] = ()
+    """Parts of the recipe that it reads."""
+
+    reads: tuple[str, ...] = ()
+    """Earlier stages whose files it reads."""
+
+    also: Callable[[StageContext], Any] = lambda _context: None
+    """Anything else that it depends on."""
+
+
+def _from(module: str) -> Callable[[], StageFunction]:
+    return lambda: import_module(module).run
+
+
+def _load_data_stage() -> StageFunction:
+    """The data stage with what the networks expect, which it cannot ask itself: models are built on data."""
+    from edgetl.data import stage as data
+    from edgetl.zoo.build import native_input
+
+    def run(context: StageContext) -> StageResult:
+        return data.run(context, native_input(context.recipe.student if context.teacher else context.recipe.teacher))
+
+    return run
+
+
+def _data_dependencies(context: StageContext) -> Any:
+    from edgetl.data.stage import fingerprint
+
+    models = [(m.model, m.weights) for m in (context.recipe.teacher, context.recipe.student)]
+    return [fingerprint(context.recipe), models, _teacher_weights(context)]
+
+
+def _teacher_weights(context: StageContext) -> Any:
+    return context.teacher.manifest["files"]["model.safetensors"]["sha256"] if context.teacher else None
+
+
+def _measured(context: StageContext) -> Any:
+    return [machine(), versions(), context.target.model_dump()]
+
+
+STAGES: dict[str, Stage] = {
+    "data": Stage(_load_data_stage, ("data", "seed"), also=_data_dependencies),
+    "finetune": Stage(_from("edgetl.train.stage"), ("teacher", "augment", "seed"), ("data",)),
+    "distill": Stage(
+        _from("edgetl.distill.stage"), ("student", "distill", "augment", "seed"), ("data",), also=_teacher_weights
+    ),
+    "export": Stage(_from("edgetl.export.stage"), ("export",), _TRAINED, also=lambda c: c.target.model_dump()),
+    "quantize": Stage(_from("edgetl.compress.stage"), ("quantize", "seed"), ("data", "export")),
+    "verify": Stage(
+        _from("edgetl.verify.stage"), ("verify", "quantize"), ("data", *_TRAINED, "export", "quantize"), also=_measured
+    ),
+    "bench": Stage(_from("edgetl.bench.stage"), ("bench",), ("data", "export", "quantize"), also=_measured),
+    "report": Stage(
+        _from("edgetl.report.stage"), reads=tuple(n for n in CHAIN if n != "report"), also=_teacher_weights
+    ),
+}
+
+
+def inputs_of(name: str, context: StageContext) -> str:
+    """Hash of everything that decides what a stage makes; equal hashes mean that it need not run again."""
+    stage = STAGES[name]
+    recipe = context.recipe.model_dump()
+    return hash_of(
+        {
+            "stage": name,
+            "recipe": {section: recipe[section] for section in stage.sections},
+            "files": {read: context.folder.files_of(read) for read in stage.reads},
+            "also": stage.also(context),
+        }
+    )
+
+
+def readers_of(name: str) -> tuple[str, ...]:
+    """Stages that read a stage's files, directly or through others."""
+    direct = {other for other, stage in STAGES.items() if name in stage.reads}
+    return tuple(direct | {further for other in direct for further in readers_of(other)})
