@@ -14,7 +14,7 @@ from typing import Any
 
 import edgetl
 from edgetl.artifact import RunFolder
-from edgetl.config import Recipe
+from edgetl.config import ModelConfig, Recipe
 from edgetl.environment import machine, require, versions
 from edgetl.errors import ConfigError, ProofFailed, RunFolderError, StorageFault, is_storage_fault
 from edgetl.reporter import Reporter
@@ -63,7 +63,7 @@ def run_chain(recipe: Recipe, out: Path, stages: Iterable[str], reporter: Report
         EdgetlError: Anything the user can act on; nothing half-written is left.
     """
     stages = tuple(stages)
-    _preflight(recipe, stages, RunFolder.prepare(out))
+    _preflight(recipe, stages, RunFolder.prepare(out), reporter)
     teacher = _teacher_for(recipe, out, stages, reporter)
     if "model.safetensors" not in teacher.manifest["files"]:
         return teacher  # asked to stop at its data
@@ -82,11 +82,12 @@ def _teacher_for(recipe: Recipe, out: Path, stages: tuple[str, ...], reporter: R
 
 def finetune_only(recipe: Recipe, out: Path, reporter: Reporter) -> RunFolder:
     """Fine-tune `recipe.teacher` in a run folder of its own."""
+    from edgetl.data.stage import fingerprint
+
     RunFolder.prepare(out)
     require("train")
-    from edgetl.zoo.build import check_obtainable
-
-    check_obtainable(recipe.teacher)
+    fingerprint(recipe)
+    _check_models((recipe.teacher,), reporter)
     return run_stages(recipe, out, "finetune", ("data", "finetune"), reporter)
 
 
@@ -198,7 +199,7 @@ def _storage_fault(cause: Exception, place: Path) -> StorageFault | None:
     return None
 
 
-def _preflight(recipe: Recipe, stages: tuple[str, ...], folder: RunFolder) -> None:
+def _preflight(recipe: Recipe, stages: tuple[str, ...], folder: RunFolder, reporter: Reporter) -> None:
     """Find out before the first hour of training what would stop the last minute."""
     from edgetl.data.stage import fingerprint
 
@@ -211,15 +212,17 @@ def _preflight(recipe: Recipe, stages: tuple[str, ...], folder: RunFolder) -> No
             require(extra)
     if {"finetune", "distill"} & set(stages) and not folder.stage("distill"):
         fingerprint(recipe)
-        _check_models(recipe)
+        teacher = () if is_run_folder(recipe.teacher.model) else (recipe.teacher,)
+        _check_models((*teacher, recipe.student), reporter)
 
 
-def _check_models(recipe: Recipe) -> None:
+def _check_models(models: Iterable[ModelConfig], reporter: Reporter) -> None:
     from edgetl.zoo.build import check_obtainable
 
-    if not is_run_folder(recipe.teacher.model):
-        check_obtainable(recipe.teacher)
-    check_obtainable(recipe.student)
+    for model in models:
+        if model.weights == "default":
+            reporter.say(f"Looking for the pretrained weights of {model.model}")
+        check_obtainable(model)
 
 
 def _numbers(metrics: dict[str, float]) -> str:

@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 from shell import Edgetl, paint_folder, quick
 
+from edgetl.runner.telemetry import switch_off_telemetry
+
+# Before any test imports OpenVINO or NNCF, which else fork a process that reports home.
+switch_off_telemetry()
+
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -20,7 +25,9 @@ def edgetl(cache: Path) -> Edgetl:
     """Run the command line in a process of its own: `edgetl("run", "--data", folder, cwd=place)`."""
 
     def run(*arguments: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "NO_COLOR": "1", "COLUMNS": "120", **env}
+        environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "NO_COLOR": "1", "COLUMNS": "120"}
+        # On networks of a few thousand weights a second thread only waits, and spins while it does.
+        environment |= {"OMP_NUM_THREADS": "1", **env}
         command = [sys.executable, "-m", "edgetl", *map(str, arguments)]
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 

@@ -109,7 +109,9 @@ def hub_weights(name: str) -> Path:
 
 def unavailable(model: str, cause: BaseException) -> WeightsUnavailable:
     """The error for pretrained weights that cannot be had, with both ways out."""
-    reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:160]
+    while deeper := cause.__cause__ or cause.__context__:  # the library's own words wrap the plain reason
+        cause = deeper
+    reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
     return WeightsUnavailable(
         f"{model}: pretrained weights cannot be had here ({reason}). Either start from random weights with"
         " '--weights none', or bring a file with '--weights FILE.safetensors'"

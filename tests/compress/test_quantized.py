@@ -1,0 +1,143 @@
+"""Integer artifacts of a network that has learned the digits, made by the three quantizers."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import small_run
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from edgetl.artifact import RunFolder
+from edgetl.data.index import read_index
+from edgetl.runner.backends import open_model
+from edgetl.runner.backends.base import Session
+
+SUFFIXES = [".onnx", ".tflite", ".xml"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return RunFolder.open(small_run.quantized(tmp_path_factory.getbasetemp()))
+
+
+@pytest.fixture(scope="module")
+def digits(run, tmp_path_factory):
+    """Images and labels of the test split."""
+    with small_run.user_cache(tmp_path_factory.getbasetemp()):
+        index = read_index(run)
+        samples = index.split("test")
+        images = small_run.context(run, run.path).contract.read([index.file(sample) for sample in samples])
+    return images, np.array([sample.label for sample in samples])
+
+
+def opened(run, precision, suffix):
+    return open_model(run.file(f"model.{precision}{suffix}"), Session(threads=1))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_integers_change_little(suffix, run, digits):
+    images, labels_N = digits
+    float_NK, integer_NK = (opened(run, precision, suffix).run(images) for precision in ("fp32", "w8a8"))
+    assert (integer_NK.argmax(1) == float_NK.argmax(1)).mean() > 0.95
+    assert (integer_NK.argmax(1) == labels_N).mean() > 0.9
+    assert 0 < np.abs(integer_NK - float_NK).mean() < 0.02
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_probabilities_come_out_as_floats(suffix, run, digits):
+    probabilities_NK = opened(run, "w8a8", suffix).run(digits[0])
+    assert probabilities_NK.dtype == np.float32
+    np.testing.assert_allclose(probabilities_NK.sum(axis=1), 1, atol=1e-5)
+    # An integer softmax knows 256 values.
+    assert len(np.unique(probabilities_NK)) > 1000
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_contract_goes_along(suffix, run):
+    contracts = [opened(run, precision, suffix).contract_json() for precision in ("fp32", "w8a8")]
+    assert contracts[0] == contracts[1]
+    assert json.loads(contracts[1]) == run.manifest["contract"]
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".tflite", ".bin"])
+def test_the_file_is_a_third_of_the_size(suffix, run):
+    sizes = [run.file(f"model.{precision}{suffix}").stat().st_size for precision in ("fp32", "w8a8")]
+    assert sizes[1] < sizes[0] * 0.4
+
+
+def test_onnx_weights_have_seven_bits_and_every_convolution_is_quantized(run):
+    model = onnx.load(run.file("model.w8a8.onnx"))
+    onnx.checker.check_model(model, full_check=True)
+    assert [(entry.domain, entry.version) for entry in model.opset_import if not entry.domain] == [("", 18)]
+    assert model.ir_version == 8
+    producers = {output: node for node in model.graph.node for output in node.output}
+    initializers = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    layers = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    assert len(layers) > 10
+    for layer in layers:
+        scaled = [producers[name] for name in layer.input[:2]]
+        assert [node.op_type for node in scaled] == ["DequantizeLinear"] * 2
+        weights = initializers[scaled[1].input[0]]
+        assert weights.dtype == np.int8
+        assert np.abs(weights.astype(int)).max() <= 64
+        assert initializers[scaled[1].input[1]].size in (1, weights.shape[0], weights.shape[-1])
+    softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
+    assert softmax.output[0] == model.graph.output[0].name
+
+
+def test_openvino_multiplies_integers(run):
+    import openvino
+
+    model = openvino.Core().read_model(run.file("model.w8a8.xml"))
+    operators = [each.get_type_name() for each in model.get_ops()]
+    assert operators.count("FakeQuantize") > 10
+    constants = [each for each in model.get_ops() if each.get_type_name() == "Constant"]
+    assert sum(each.get_output_element_type(0) == openvino.Type.i8 for each in constants) > 10
+    assert model.input().get_element_type() == openvino.Type.u8
+
+
+def test_tflite_takes_raw_pixels_and_gives_floats(run):
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    file = str(run.file("model.w8a8.tflite"))
+    interpreter = Interpreter(file, experimental_op_resolver_type=resolver)
+    interpreter.allocate_tensors()
+    assert interpreter.get_input_details()[0]["dtype"] == np.uint8
+    assert interpreter.get_output_details()[0]["dtype"] == np.float32
+    tensors = {each["index"]: each["dtype"] for each in interpreter.get_tensor_details()}
+    operators = interpreter._get_ops_details()
+    convolutions = [each for each in operators if each["op_name"] == "CONV_2D"]
+    assert len(convolutions) > 10
+    assert {tensors[index] for each in convolutions for index in each["outputs"]} == {np.int8}
+    assert operators[-1]["op_name"] == "SOFTMAX"
+    assert not run.file("model.w8a8.tflite").stat().st_mode & 0o111
+
+
+def test_the_images_that_set_the_ranges_are_on_record(run, tmp_path_factory):
+    stated = json.loads(run.file("calibration.json").read_text())["images"]
+    with small_run.user_cache(tmp_path_factory.getbasetemp()):
+        by_path = {sample.path: sample for sample in read_index(run).samples}
+    assert len(stated) == run.stage("quantize")["calibration_images"] == 64
+    assert all(by_path[each["path"]].split == "train" for each in stated)
+    assert all(by_path[each["path"]].sha256 == each["sha256"] for each in stated)
+    names = [each["file"] for each in run.stage("quantize")["artifacts"]]
+    assert names == ["model.w8a8.onnx", "model.w8a8.tflite", "model.w8a8.xml"]
+
+
+def test_a_tflite_file_of_a_larger_batch_is_quantized_too(run, digits, tmp_path):
+    """Seven images make three calls of two; the last one sits out."""
+    from edgetl.compress.tflite import quantize_tflite
+    from edgetl.export.deployable import load_deployable
+    from edgetl.export.tflite import write_tflite
+    from edgetl.quiet import quiet
+
+    contract = small_run.context(run, tmp_path).contract
+    source, file = tmp_path / "model.fp32.tflite", tmp_path / "model.w8a8.tflite"
+    with quiet():
+        write_tflite(load_deployable(run), contract, 2, source)
+        quantize_tflite(source, digits[0][:7], contract, file)
+    model = open_model(file, Session(threads=1))
+    assert model.batch == 2
+    probabilities_NK = model.run(digits[0][:51])
+    expected_NK = opened(run, "fp32", ".tflite").run(digits[0][:51])
+    assert (probabilities_NK.argmax(1) == expected_NK.argmax(1)).mean() > 0.7

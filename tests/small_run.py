@@ -1,0 +1,110 @@
+"""Runs of a small network on the embedded digits, made once and shared, as the stages themselves leave them.
+
+`base` is the session's own folder, `tmp_path_factory.getbasetemp()`.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from edgetl.artifact import RunFolder
+from edgetl.config import ModelConfig, Recipe
+from edgetl.pipeline import run_stages
+from edgetl.recipes import build, digits_recipe
+from edgetl.reporter import Reporter
+from edgetl.runner.contract import Contract
+from edgetl.runner.telemetry import switch_off_telemetry
+from edgetl.stage import StageContext
+from edgetl.targets import find_target
+from edgetl.zoo.build import build_classifier
+
+switch_off_telemetry()  # tests import OpenVINO themselves
+# Two threads that wait for each other on a busy machine take minutes for what one does in seconds.
+torch.set_num_threads(1)
+
+_SETTINGS = {
+    "teacher": {"model": "test_resnet", "weights": "none", "epochs": 3, "learning_rate": 0.01},
+    "student": {"model": "test_resnet", "weights": "none", "epochs": 4, "learning_rate": 0.01},
+    "quantize": {"calibration_images": 64},
+}
+
+
+def recipe(**sections: dict[str, Any]) -> Recipe:
+    """The recipe of the digits with a small network; `sections` add or replace fields."""
+    data: dict[str, Any] = digits_recipe() | _SETTINGS
+    changed = {name: data.get(name, {}) | fields for name, fields in sections.items()}
+    return build(Recipe, data | changed, "")
+
+
+@contextmanager
+def user_cache(base: Path) -> Iterator[None]:
+    """Keep the digits in a folder of the tests' own while inside."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(base / "user-cache"))
+        yield
+
+
+@cache
+def trained(base: Path) -> Path:
+    """A run after `data` and `finetune`: about 98 % of the test digits are right."""
+    out = base / "small-trained"
+    with user_cache(base):
+        run_stages(recipe(), out, "finetune", ("data", "finetune"), Reporter())
+    return out
+
+
+@cache
+def quantized(base: Path) -> Path:
+    """The same run after `export` and `quantize`, in every format."""
+    out = Path(shutil.copytree(trained(base), base / "small-quantized"))
+    with user_cache(base):
+        run_stages(recipe(), out, "finetune", ("export", "quantize"), Reporter())
+    return out
+
+
+@cache
+def colours(base: Path) -> Path:
+    """A folder of two classes of 24 noisy images: more red, more blue."""
+    rng = np.random.default_rng(0)
+    for channel, label in ((0, "red"), (2, "blue")):
+        folder = base / "colours" / label
+        folder.mkdir(parents=True)
+        for number in range(24):
+            image_HWC = rng.integers(0, 160, (12, 12, 3))
+            image_HWC[..., channel] += 60
+            Image.fromarray(image_HWC.astype(np.uint8)).save(folder / f"{number:02}.png")
+    return base / "colours"
+
+
+def untrained(place: Path, model: str, labels: int = 4, side: int = 16) -> RunFolder:
+    """A run of a network with random weights, as far as an export reads it."""
+    classifier, entry = build_classifier(ModelConfig(model=model, weights="none"), labels, side, seed=1)
+    _spread_statistics(classifier)
+    save_file(
+        {name: value.contiguous() for name, value in classifier.net.state_dict().items()}, place / "model.safetensors"
+    )
+    contract = Contract(tuple(f"class {number}" for number in range(labels)), side, side, resize="squash")
+    return RunFolder(place, {"schema_version": 1, "model": entry, "contract": contract.to_dict(), "stages": {}})
+
+
+def context(folder: RunFolder, out: Path, settings: Recipe | None = None, target: str = "linux-x86") -> StageContext:
+    """The context of a stage that reads `folder` and writes `out`."""
+    return StageContext(settings or recipe(), find_target(target), folder, out, Reporter(), inputs="")
+
+
+def _spread_statistics(network: torch.nn.Module) -> None:
+    """Give every norm statistics of its own: a mean of 0 and a variance of 1 would hide a fold that goes wrong."""
+    generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.2, 0.2, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)

@@ -1,0 +1,160 @@
+"""Training as a user gets it: what it leaves, what it learns, and how it goes on after a stop."""
+
+import json
+from contextlib import contextmanager
+
+import pytest
+import small_run
+import torch
+from safetensors import safe_open
+
+import edgetl.train.loop
+from edgetl.artifact import RunFolder, sha256_of
+from edgetl.config import TeacherConfig
+from edgetl.data.index import read_index
+from edgetl.pipeline import run_stages
+from edgetl.reporter import Reporter
+from edgetl.train.evaluation import evaluate
+from edgetl.train.loop import peak_learning_rate
+from edgetl.zoo.build import load_classifier
+
+EPOCHS = 4
+
+
+class Heard(Reporter):
+    """Keeps what it hears, and presses Ctrl-C after a number of epochs of training."""
+
+    def __init__(self, stop_after=None):
+        super().__init__()
+        self.lines, self.notes = [], []
+        self._stop_after = stop_after
+
+    def say(self, text):
+        self.lines.append(text)
+
+    @contextmanager
+    def track(self, title, total):
+        done = 0
+
+        def advance(steps, note):
+            nonlocal done
+            done += steps
+            self.notes.append((title, done, total, note))
+            if title.startswith("Fine-tuning") and steps and done == self._stop_after:
+                raise KeyboardInterrupt
+
+        yield advance
+
+
+@pytest.fixture
+def settings(colours):
+    """A network with batch norm and dropout, on few images."""
+    return small_run.recipe(
+        data={"path": str(colours), "image_size": 16, "resize": "crop"},
+        teacher={"model": "torchvision:mobilenet_v3_small", "epochs": EPOCHS, "batch_size": 8, "label_smoothing": 0.1},
+    )
+
+
+def train(out, settings, reporter=None):
+    return run_stages(settings, out, "finetune", ("data", "finetune"), reporter or Reporter())
+
+
+def stop(out, settings, epoch):
+    with pytest.raises(KeyboardInterrupt):
+        train(out, settings, Heard(stop_after=epoch))
+
+
+@pytest.fixture
+def every_epoch(monkeypatch):
+    """Keep a checkpoint after every epoch, however short."""
+    monkeypatch.setattr(edgetl.train.loop, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+
+
+@pytest.mark.usefixtures("every_epoch")
+def test_a_stopped_training_goes_on_to_the_same_weights(settings, tmp_path):
+    straight = train(tmp_path / "straight", settings)
+    stop(tmp_path / "stopped", settings, epoch=3)
+    assert not (tmp_path / "stopped" / "model.safetensors").exists()
+    stop(tmp_path / "stopped", settings, epoch=3)
+    heard = Heard()
+    resumed = train(tmp_path / "stopped", settings, heard)
+    # Ctrl-C came before the third epoch's checkpoint was written.
+    assert "Fine-tuning torchvision:mobilenet_v3_small: going on after epoch 2" in heard.lines
+    assert [done for title, done, *_ in heard.notes if title.startswith("Fine-tuning")] == [2, 3, 4]
+    weights = [sha256_of(run.file("model.safetensors")) for run in (straight, resumed)]
+    assert weights[0] == weights[1]
+    curves = [[r | {"seconds": 0} for r in records_of(run)] for run in (straight, resumed)]
+    assert curves[0] == curves[1]
+    assert not resumed.checkpoint_dir("finetune").exists()
+
+
+@pytest.mark.usefixtures("every_epoch")
+def test_a_changed_recipe_starts_again(settings, tmp_path):
+    stop(tmp_path / "run", settings, epoch=2)
+    assert (tmp_path / "run" / ".checkpoint-finetune" / "state.json").is_file()
+    other = settings.model_copy(update={"teacher": settings.teacher.model_copy(update={"weight_decay": 0.1})})
+    heard = Heard()
+    train(tmp_path / "run", other, heard)
+    assert not any("going on" in line for line in heard.lines)
+
+
+def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(settings, tmp_path):
+    seeds = {"first": 0, "second": 0, "other": 1}
+    short = settings.teacher.model_copy(update={"epochs": 1})
+    runs = [
+        train(tmp_path / name, settings.model_copy(update={"seed": seed, "teacher": short}))
+        for name, seed in seeds.items()
+    ]
+    first, second, other = (sha256_of(run.file("model.safetensors")) for run in runs)
+    assert first == second
+    assert first != other
+
+
+def records_of(run):
+    return [json.loads(line) for line in run.file("metrics.jsonl").read_text().splitlines()]
+
+
+def test_it_learns(trained):
+    metrics = trained.manifest["metrics"]["finetune"]
+    assert metrics["test_top1"] > 0.8, "chance is 0.1"
+    records = records_of(trained)
+    assert records[-1]["loss"] < records[0]["loss"] / 2
+    assert metrics["val_top1"] == records[-1]["val_top1"]
+
+
+def test_an_epoch_leaves_a_record_of_these_keys(trained):
+    records = records_of(trained)
+    keys = {"epoch", "loss", "learning_rate", "val_top1", "val_loss", "seconds"}
+    assert [set(record) for record in records] == [keys] * 3
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert records[-1]["learning_rate"] == pytest.approx(0.01 / 250_000)
+
+
+def test_the_written_weights_are_those_that_were_scored(trained, tmp_path):
+    context = small_run.context(trained, tmp_path)
+    score = evaluate(load_classifier(trained), read_index(trained), "test", context, torch.device("cpu"))
+    assert score.top1 == trained.manifest["metrics"]["finetune"]["test_top1"]
+    assert score.loss == pytest.approx(trained.manifest["metrics"]["finetune"]["test_loss"], rel=1e-5)
+
+
+def test_the_weights_say_what_they_are(trained):
+    with safe_open(trained.file("model.safetensors"), "pt") as file:
+        header = file.metadata()
+    assert len(header) == 1, "the library writes several entries in a random order"
+    stated, model = json.loads(header["model"]), trained.manifest["model"]
+    assert stated == {name: model[name] for name in ("library", "name", "arguments", "mean", "std")}
+
+
+def test_a_trained_run_is_a_start_for_another_number_of_classes(trained, settings, tmp_path):
+    weights = str(trained.file("model.safetensors"))
+    teacher = TeacherConfig(model="test_resnet", weights=weights, epochs=1)
+    run = train(tmp_path / "run", settings.model_copy(update={"teacher": teacher}))
+    origin = run.manifest["model"]["origin"]
+    assert (origin["weights_sha256"], origin["head_replaced"]) == (sha256_of(RunFolder.file(trained, weights)), True)
+
+
+@pytest.mark.parametrize(
+    ("weights", "rate", "expected"), [("none", "auto", 0.002), ("default", "auto", 0.0005), ("default", 0.1, 0.1)]
+)
+def test_the_automatic_learning_rate_follows_the_weights(weights, rate, expected):
+    assert peak_learning_rate(TeacherConfig(weights=weights, learning_rate=rate)) == expected

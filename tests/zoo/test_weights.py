@@ -1,0 +1,108 @@
+"""Weights from a file: what may differ from the network, and what is refused."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from edgetl.config import ModelConfig
+from edgetl.errors import ModelError
+from edgetl.zoo.build import build_classifier, native_input
+
+
+def network(classes, seed=0, model="test_resnet", weights="none"):
+    classifier, entry = build_classifier(ModelConfig(model=model, weights=str(weights)), classes, 32, seed=seed)
+    return classifier.net, entry
+
+
+@pytest.fixture
+def five_classes(tmp_path):
+    """The weights of a network with five outputs, and their file."""
+    state = {name: value.contiguous() for name, value in network(5)[0].state_dict().items()}
+    header = {"mean": json.dumps([0.1, 0.2, 0.3]), "author": "Ann [1", "model": "resnet"}
+    save_file(state, tmp_path / "five.safetensors", metadata=header)
+    return state, tmp_path / "five.safetensors"
+
+
+def differing(state, loaded):
+    return sorted(name for name, value in state.items() if not torch.equal(value, loaded.state_dict()[name]))
+
+
+def test_a_file_of_the_same_classes_is_loaded_whole(five_classes):
+    state, file = five_classes
+    loaded, entry = network(5, seed=1, weights=file)
+    assert differing(state, loaded) == []
+    assert entry["origin"]["head_replaced"] is False
+    assert len(entry["origin"]["weights_sha256"]) == 64
+
+
+def test_a_file_of_other_classes_leaves_only_the_head_at_random(five_classes):
+    state, file = five_classes
+    loaded, entry = network(3, seed=1, weights=file)
+    head = ["fc.bias", "fc.weight"]
+    kept = {name: value for name, value in state.items() if name not in head}
+    assert differing(kept, loaded) == []
+    assert loaded.fc.weight.shape == (3, state["fc.weight"].shape[1])
+    assert loaded.fc.weight.std() > 0
+    assert entry["origin"]["head_replaced"] is True
+
+
+def test_a_files_header_states_its_normalisation(five_classes):
+    native = native_input(ModelConfig(model="test_resnet", weights=str(five_classes[1])))
+    assert (native.mean, native.std, native.pretrained) == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5), True)
+
+
+def test_a_header_of_our_own_states_how_the_network_was_made(tmp_path):
+    file = tmp_path / "own.safetensors"
+    state = {name: value.contiguous() for name, value in network(5, model="test_efficientnet")[0].state_dict().items()}
+    own = {"arguments": {"pad_type": "same", "drop_rate": 0.5}, "mean": [0.2, 0.2, 0.2], "std": [0.1, 0.1, 0.1]}
+    save_file(state, file, metadata={"model": json.dumps(own)})
+    _, entry = network(5, model="test_efficientnet", weights=file)
+    assert (entry["mean"], entry["std"], entry["arguments"]) == (own["mean"], own["std"], {"pad_type": "same"})
+
+
+def test_a_file_of_another_model_names_a_tensor_and_the_problem(five_classes):
+    with pytest.raises(ModelError) as caught:
+        network(5, model="test_efficientnet", weights=five_classes[1])
+    assert str(caught.value) == f"{five_classes[1]}: does not fit the model: 4 tensors other shapes, such as bn1.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda state: state | {"more": torch.zeros(1)}, "1 tensors not part of the model, such as more"),
+        (lambda state: state | {"bn1.bias": torch.zeros(7)}, "1 tensors other shapes, such as bn1.bias"),
+        (lambda state: {k: v for k, v in state.items() if k != "fc.bias"}, "1 tensors missing, such as fc.bias"),
+    ],
+)
+def test_nothing_but_the_head_may_differ(five_classes, change, problem):
+    state, file = five_classes
+    save_file(change(state), file)
+    with pytest.raises(ModelError, match=f"does not fit the model: {problem}$"):
+        network(3, weights=file)
+
+
+@pytest.mark.parametrize("damage", [b"no safetensors", b"", None])
+def test_a_damaged_file_is_one_line(five_classes, damage):
+    file = five_classes[1]
+    file.write_bytes(file.read_bytes()[:-100] if damage is None else damage)
+    with pytest.raises(ModelError, match=r"five\.safetensors: damaged or no safetensors file \(.+\)$") as caught:
+        network(5, weights=file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("teacher.pth", "teacher.pth: weights are 'default', 'none' or a .safetensors file (no pickle is ever read)"),
+        ("imagenet", "imagenet: weights are 'default', 'none' or a .safetensors file"),
+        ("gone.safetensors", "gone.safetensors: no such weights file"),
+    ],
+)
+def test_what_is_no_weights_file_is_refused(name, message, tmp_path):
+    (tmp_path / "teacher.pth").write_bytes(b"a pickle")
+    for find in (native_input, lambda config: build_classifier(config, 3, 32, seed=0)):
+        with pytest.raises(ModelError) as caught:
+            find(ModelConfig(model="test_resnet", weights=str(tmp_path / name) if "." in name else name))
+        assert message in str(caught.value)
