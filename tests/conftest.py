@@ -1,12 +1,11 @@
 """Fixtures that many rooms share: the command line as a user runs it, and one finished run."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from shell import Edgetl, paint_folder, quick
+from shell import Edgetl, environment_of, paint_folder, quick
 
 from edgetl.runner.telemetry import switch_off_telemetry
 
@@ -25,9 +24,7 @@ def edgetl(cache: Path) -> Edgetl:
     """Run the command line in a process of its own: `edgetl("run", "--data", folder, cwd=place)`."""
 
     def run(*arguments: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "NO_COLOR": "1", "COLUMNS": "120"}
-        # On networks of a few thousand weights a second thread only waits, and spins while it does.
-        environment |= {"OMP_NUM_THREADS": "1", **env}
+        environment = environment_of(cache) | env
         command = [sys.executable, "-m", "edgetl", *map(str, arguments)]
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 

@@ -1,5 +1,6 @@
 """What tests of the command line share: pictures that are quickly learned, and a chain that takes seconds."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,15 @@ QUICK = {
     "quantize.calibration_images": 32,
     "quantize.max_drop": 0.5,
 }
+
+
+def environment_of(cache: Path) -> dict[str, str]:
+    """Plain output, a cache of the tests' own, and one thread.
+
+    On networks of a few thousand weights a second thread only waits, and spins while it does.
+    """
+    settings = {"XDG_CACHE_HOME": str(cache), "NO_COLOR": "1", "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **settings}
 
 
 def paint_folder(root: Path, classes: dict[str, int], side: int = 16) -> Path:

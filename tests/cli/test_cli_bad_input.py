@@ -1,14 +1,13 @@
 """Bad input: one line, the right exit code, nothing left behind, no traceback."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from shell import Edgetl, paint_folder, quick
+from shell import Edgetl, environment_of, paint_folder, quick
 
 
 @pytest.fixture
@@ -152,7 +151,7 @@ def can_mount() -> bool:
 needs_mount = pytest.mark.skipif(not can_mount(), reason="this machine lets nobody mount a tmpfs of their own")
 
 
-def on_tmpfs(place: Path, options: str, *arguments: object, before: str = "true"):
+def on_tmpfs(cache: Path, place: Path, options: str, *arguments: object, before: str = "true"):
     """Run edgetl while `place` is a small file system of its own; list what is left there afterwards."""
     script = (
         f'mount -t tmpfs -o "{options}" tmpfs "$0" && cd "$0" && {before} && '
@@ -160,16 +159,15 @@ def on_tmpfs(place: Path, options: str, *arguments: object, before: str = "true"
     )
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(place)]
     command += [sys.executable, "-m", "edgetl", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"})
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment_of(cache))
 
 
 @needs_mount
-def test_a_full_disk_is_named_and_leaves_nothing_half_written(stripes, cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(stripes, cache, tmp_path):
     place = tmp_path / "small"
     place.mkdir()
     flags = ("--data", stripes, "--model", "resnet18", "--out", place / "run", *quick(teacher__epochs=1))
-    done = on_tmpfs(place, "size=3m", "finetune", *flags)
+    done = on_tmpfs(cache, place, "size=3m", "finetune", *flags)
     assert done.returncode == 4, done.stderr
     assert "no space left on the device. Free some space, or choose another place with --out" in done.stderr
     assert "Traceback" not in done.stderr
@@ -178,14 +176,14 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(stripes, cache, tm
 
 
 @needs_mount
-def test_a_full_disk_during_export_is_named_although_the_converter_has_other_words(finished_run, tmp_path):
+def test_a_full_disk_during_export_is_named_although_the_converter_has_other_words(finished_run, cache, tmp_path):
     place = tmp_path / "small"
     place.mkdir()
     kept = "manifest.json data.json labels.txt model.safetensors metrics.jsonl"
     fill = "dd if=/dev/zero of=filler bs=1k count=100000 2>/dev/null; truncate -s -300K filler"
     prepare = f"mkdir run && (cd {finished_run} && cp {kept} $OLDPWD/run) && ({fill})"
     flags = ("--format", "openvino", "--set", "target=rpi5")
-    done = on_tmpfs(place, "size=4m", "export", place / "run", *flags, before=prepare)
+    done = on_tmpfs(cache, place, "size=4m", "export", place / "run", *flags, before=prepare)
     assert done.returncode == 4, done.stderr
     assert "no space left on the device" in done.stderr
     left = {Path(line).name for line in Path(f"{place}.left").read_text().splitlines()}
@@ -193,12 +191,11 @@ def test_a_full_disk_during_export_is_named_although_the_converter_has_other_wor
 
 
 @needs_mount
-def test_a_read_only_disk_is_named(stripes, cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+def test_a_read_only_disk_is_named(stripes, cache, tmp_path):
     place = tmp_path / "fixed"
     place.mkdir()
     flags = ("--data", stripes, "--model", "test_resnet", "--out", place / "run", *quick())
-    done = on_tmpfs(place, "ro,size=1m", "finetune", *flags)
+    done = on_tmpfs(cache, place, "ro,size=1m", "finetune", *flags)
     assert done.returncode == 4, done.stderr
     assert "the file system is read-only. Choose another place with --out" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,7 +1,6 @@
 """The chain as a user runs it: what comes out, what a second run does, and what a broken run says."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -10,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from shell import quick
+from shell import environment_of, quick
 
 from edgetl.artifact import sha256_of
 
@@ -149,9 +148,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(edgetl, strip
     flags = ("--data", stripes, "--teacher", "test_resnet", "--student", "test_resnet", *quick(student__epochs=40))
     out = tmp_path / "run"
     command = [sys.executable, "-m", "edgetl", "distill", *map(str, flags), "--out", str(out)]
-    process = subprocess.Popen(
-        command, env={**os.environ, "XDG_CACHE_HOME": str(cache)}, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, env=environment_of(cache), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (out / ".partial-distill").is_dir() and time.monotonic() < deadline:
         time.sleep(0.05)
