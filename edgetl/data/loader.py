@@ -1,5 +1,6 @@
 """Batches for PyTorch: the same bytes in the same order, for any number of workers and from any epoch on."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -207,7 +208,16 @@ def _load(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     # A generator of its own: the loader would else draw from PyTorch's, and shift what the training draws.
     generator = torch.Generator()
-    loader = DataLoader(dataset, batch_sampler=plan, num_workers=workers, collate_fn=_stack, generator=generator)
+    # A fork copies the locks that JAX's threads hold (the TFLite converter brings JAX), and may never wake up.
+    start = "forkserver" if workers and "jax" in sys.modules else None
+    loader = DataLoader(
+        dataset,
+        batch_sampler=plan,
+        num_workers=workers,
+        collate_fn=_stack,
+        generator=generator,
+        multiprocessing_context=start,
+    )
     for stacked in loader:
         if isinstance(stacked, DataError):
             raise stacked
