@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test slow lint bench clean
+.PHONY: help install demo test lint bench clean
 
 help:  ## Show these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,9 +21,6 @@ demo: install  ## Distill, quantize, export, prove, measure: the whole chain on 
 
 test: lint  ## Lint, type-check and run the tests
 	$(BIN)/pytest
-
-slow: install  ## Run the tests that take minutes, too
-	$(BIN)/pytest -m "slow or not slow"
 
 lint: install  ## Check style and types
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from edgetl.artifact import RunFolder, hash_of
 from edgetl.config import Recipe
 from edgetl.data.digits import DIGITS, digits_folder
 from edgetl.data.folder import list_images
-from edgetl.data.index import INDEX_FILE, ImageIndex
+from edgetl.data.index import INDEX_FILE, ImageIndex, read_index
 from edgetl.data.scan import scan
 from edgetl.data.sizing import Preprocessing, decide_contract
 from edgetl.errors import ConfigError, DataError, RunFolderError
@@ -33,6 +33,8 @@ def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
     recipe = context.recipe
     index = scan(_root(recipe), recipe.data, seed=recipe.seed, reporter=context.reporter)
     teachers = _teachers(context.teacher, index, recipe)
+    if context.teacher:
+        _check_unseen(context.teacher, index)
     # A student sees the teacher's pixels; the normalisation inside the graph is each network's own.
     contract = (
         replace(teachers, mean=preprocessing.mean, std=preprocessing.std)
@@ -85,6 +87,17 @@ def _teachers(teacher: RunFolder | None, index: ImageIndex, recipe: Recipe) -> C
         hint = "Leave it out, or train a teacher at this size."
         raise ConfigError("data.image_size", f"is {size}, but the teacher was trained at {contract.height}", hint=hint)
     return contract
+
+
+def _check_unseen(teacher: RunFolder, index: ImageIndex) -> None:
+    """Make sure that no test image of this run taught the teacher, or the comparison of the two would be worthless."""
+    seen = {sample.sha256 for sample in read_index(teacher).split("train")}
+    known = [sample.path for sample in index.split("test") if sample.sha256 in seen]
+    if known:
+        raise DataError(
+            f"{index.root}: the teacher was trained on {len(known)} of this run's test images ({known[0]} ...). "
+            f"Split as it did, with --seed {teacher.manifest.get('seed', 0)}"
+        )
 
 
 def _named(labels: tuple[str, ...], others: tuple[str, ...]) -> str:

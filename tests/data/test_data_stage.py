@@ -62,6 +62,13 @@ def test_with_a_teacher_the_contract_is_the_teachers(pets, stage):
     assert student.manifest["contract"] == teacher.manifest["contract"]
 
 
+def test_a_teacher_that_was_trained_on_this_runs_test_images_is_refused(pets, stage):
+    teacher, _ = stage(recipe_for(pets), name="teacher")
+    other = recipe_for(pets).model_copy(update={"seed": 1})
+    with pytest.raises(DataError, match=r"the teacher was trained on \d of this run's test images \(\w+/.*--seed 0"):
+        stage(other, teacher=teacher)
+
+
 def test_a_teacher_of_other_classes_is_refused_by_name(pets, stage, paint):
     teacher, _ = stage(recipe_for(pets), name="teacher")
     (pets / "cat").rename(pets / "wolf")
