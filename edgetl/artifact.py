@@ -54,6 +54,12 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise
 
 
+def _is_unfinished(name: str) -> bool:
+    """Tell whether a file or folder is what a run leaves that was killed before its first stage was kept."""
+    killed_write = name.startswith(".") and name.endswith(".tmp")
+    return name == "teacher" or name.startswith((_PARTIAL, _CHECKPOINT)) or killed_write
+
+
 class RunFolder:
     """One run: what was asked, what was made of it, and the hashes that prove it."""
 
@@ -96,8 +102,7 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise RunFolderError(f"{path}: is a file. Choose another place with --out")
         if path.is_dir():
-            ours = (_PARTIAL, _CHECKPOINT, "teacher")
-            foreign = sorted(p.name for p in path.iterdir() if not p.name.startswith(ours))
+            foreign = sorted(p.name for p in path.iterdir() if not _is_unfinished(p.name))
             if foreign:
                 raise RunFolderError(
                     f"{path}: holds something else ({', '.join(foreign[:3])}). Choose an empty or new folder with --out"

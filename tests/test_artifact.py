@@ -112,3 +112,13 @@ def test_a_newer_manifest_is_refused(folder):
 def test_a_hash_does_not_depend_on_the_order_of_keys():
     assert hash_of({"a": 1, "b": [2]}) == hash_of({"b": [2], "a": 1})
     assert hash_of({"a": 1}) != hash_of({"a": 2})
+
+
+def test_what_a_killed_run_left_is_ours_and_anything_else_is_not(tmp_path):
+    for name in (".partial-data", ".checkpoint-distill", "teacher"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".manifest.json.77.tmp").write_text("{ cut")
+    assert RunFolder.prepare(tmp_path).manifest["stages"] == {}
+    (tmp_path / "teachers.csv").write_text("names")
+    with pytest.raises(RunFolderError, match=r"holds something else \(teachers.csv\)"):
+        RunFolder.prepare(tmp_path)
