@@ -102,6 +102,8 @@ _STORAGE = {
     errno.EFBIG: "the file grew past the allowed size. Raise the limit (ulimit -f), or choose another place.",
     errno.EROFS: "the file system is read-only. Choose another place with --out.",
     errno.EACCES: "permission denied. Change the permissions, or choose another place with --out.",
+    errno.ENOTDIR: "a part of this path is a file, not a folder. Choose another place with --out.",
+    errno.ENAMETOOLONG: "the name is too long. Choose a shorter one with --out.",
     errno.EPERM: "operation not permitted. Change the permissions, or choose another place with --out.",
 }
 

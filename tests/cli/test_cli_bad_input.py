@@ -109,6 +109,15 @@ def test_an_output_folder_that_holds_something_else(refused, stripes, tmp_path):
     assert "out: holds something else (thesis.tex). Choose an empty or new folder with --out" in message
 
 
+def test_an_output_path_that_cannot_be_one(refused, stripes, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    flags = ("--model", "test_resnet", "--data", stripes, *quick())
+    message = refused("finetune", *flags, "--out", "notes.txt/run", code=4)
+    assert "a part of this path is a file, not a folder. Choose another place with --out" in message
+    assert "notes.txt: is a file. Choose another place" in refused("finetune", *flags, "--out", "notes.txt")
+    assert "the name is too long" in refused("finetune", *flags, "--out", "x" * 300, code=4)
+
+
 def test_a_run_of_another_kind_is_not_overwritten(edgetl, finished_run, stripes):
     done = edgetl("finetune", "--model", "test_resnet", "--data", stripes, "--out", finished_run, *quick())
     assert done.returncode == 2
