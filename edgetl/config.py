@@ -91,7 +91,7 @@ class ModelConfig(Section):
     """'default' loads pretrained weights, 'none' starts from random ones, FILE.safetensors loads a file."""
 
     small_images: Literal["auto", "keep"] = "auto"
-    """'auto' takes strides out of the stem until the last feature map is at least 4 x 4; 'keep' never does."""
+    """'auto' takes strides out of the stem until the last feature map is at least 3 x 3; 'keep' never does."""
 
     epochs: int = Field(20, ge=1, le=10_000)
     """Passes over the training images."""

@@ -12,6 +12,7 @@ from edgetl.config import ModelConfig
 from edgetl.data.sizing import Preprocessing
 from edgetl.errors import ModelError
 from edgetl.zoo.classifier import Classifier
+from edgetl.zoo.head import start_small
 from edgetl.zoo.names import LibraryModel, resolve
 from edgetl.zoo.small_images import last_grid, remove_strides, strides_to_remove
 from edgetl.zoo.torchvision_ops import ensure_torchvision
@@ -162,6 +163,8 @@ def _create(spec: ModelSpec, *, pretrained: bool) -> nn.Module:
     if pretrained:
         arguments |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(hub_weights(spec.name))}}
     net: nn.Module = timm.create_model(spec.name, **arguments)
+    if not (pretrained and timm.get_pretrained_cfg(spec.name).num_classes == spec.num_classes):
+        start_small(net, spec.num_classes)
     return net
 
 
@@ -169,6 +172,7 @@ def _create_torchvision(spec: ModelSpec, *, pretrained: bool) -> nn.Module:
     from torchvision import models
 
     net: nn.Module = models.get_model(spec.name, weights=None, num_classes=spec.num_classes)
+    start_small(net, spec.num_classes)
     if pretrained:
         weights = models.get_model_weights(spec.name).DEFAULT
         try:

@@ -3,7 +3,7 @@
 A network made for 224 pixels divides each side by 32, so an image of 32 pixels ends as a single point. What
 practitioners do is let the first downsampling layers keep the resolution: the CIFAR ResNets (He et al., 2015, section
 4.2) and their ImageNet cousins start with stride 1 and no max-pool, MobileNetV2 for CIFAR starts with stride 1 too.
-Here the same is done to any network, one layer after another, until the last feature map is at least 4 x 4.
+Here the same is done to any network, one layer after another, until the last feature map is at least 3 x 3.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from torch import nn
 
 __all__ = ["MIN_GRID", "last_grid", "remove_strides", "strides_to_remove"]
 
-MIN_GRID = 4
+MIN_GRID = 3
 """Smallest side of the last feature map that is aimed at, in cells."""
 
 

@@ -45,6 +45,14 @@ def test_the_seed_decides_the_random_start():
     assert not torch.allclose(first, other)
 
 
+@pytest.mark.parametrize("model", [*MODELS, "mobilenetv2", "torchvision:mobilenet_v2"])
+def test_the_first_answers_of_a_new_head_are_undecided(model):
+    # In training mode: without the statistics of real images, what reaches the head has no scale of its own.
+    with torch.no_grad():
+        answers = built(model, classes=10, side=32)[0].train()(IMAGES.repeat(4, 2, 2, 1))
+    assert 0 < answers.std() < 0.6
+
+
 def test_raw_pixels_are_normalised_inside():
     classifier, entry = built("test_efficientnet")
     mean, std = torch.tensor(entry["mean"]), torch.tensor(entry["std"])

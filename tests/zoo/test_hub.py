@@ -27,6 +27,8 @@ facts = {"declared": ensure_torchvision() is not None}
 import timm, torchvision
 classifier, entry = build_classifier(ModelConfig(model="test_resnet"), 3, 32, seed=9)
 save_file({k: v.contiguous() for k, v in classifier.net.state_dict().items()}, sys.argv[1])
+same_classes, _ = build_classifier(ModelConfig(model="test_resnet"), 1000, 160, seed=9)
+save_file({k: v.contiguous() for k, v in same_classes.net.state_dict().items()}, sys.argv[2])
 facts["entry"] = entry
 check_obtainable(ModelConfig(model="test_resnet"))
 for name in ("test_efficientnet", "test_mambaout"):
@@ -55,20 +57,27 @@ def hub(tmp_path_factory):
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(_SNAPSHOT)
     environment = {**os.environ, "HF_HUB_CACHE": str(place), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", _CHILD, str(place / "built.safetensors")]
+    command = [sys.executable, "-c", _CHILD, *(str(place / name) for name in ("built.safetensors", "same.safetensors"))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), stored, load_file(place / "built.safetensors")
+    built, of_same_classes = (load_file(place / name) for name in ("built.safetensors", "same.safetensors"))
+    return json.loads(done.stdout), stored, built, of_same_classes
 
 
 def test_default_weights_come_from_the_hubs_cache(hub):
-    facts, stored, built = hub
+    facts, stored, built, _ = hub
     head = {"fc.weight", "fc.bias"}
     differing = {name for name, value in stored.items() if not torch.equal(value, built[name])}
     assert differing == head
     assert built["fc.weight"].shape[0] == 3
+    assert 0.005 < built["fc.weight"].std() < 0.02, "a new head starts small, or it ruins the filters"
     assert facts["entry"]["origin"] == {"weights": "default"}
     assert facts["entry"]["arguments"] == {}, "where the file lies here says nothing on another machine"
+
+
+def test_default_weights_of_the_same_classes_keep_their_head(hub):
+    _, stored, _, built = hub
+    assert all(torch.equal(value, built[name]) for name, value in stored.items())
 
 
 def test_weights_that_cannot_be_had_name_both_ways_out(hub):
