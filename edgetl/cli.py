@@ -178,7 +178,10 @@ def verify(run_folder: _Run, settings: _Set = None, json: _Json = False) -> None
 
 @app.command(epilog="Example: [bold]edgetl bench runs/digits-mobilenetv2 --set bench.threads=1[/bold]")
 def bench(run_folder: _Run, settings: _Set = None, json: _Json = False) -> None:
-    """Measure latency, memory and size of every artifact on this machine, each in a fresh process."""
+    """Measure latency, memory and size of every artifact on this machine, each in a fresh process.
+
+    It measures anew each time it is asked; 'run' keeps what was measured until an artifact or the machine changes.
+    """
     _on_run(run_folder, "bench", {}, settings, json)
 
 
