@@ -94,10 +94,12 @@ class Contract:
         if self.resize == "squash":
             return np.array(image.resize((self.width, self.height), resample))
         scale = max(self.width / image.width, self.height / image.height) / self.crop_fraction
-        crop_width, crop_height = self.width / scale, self.height / scale
+        # Rounding must not push the box out of the image, not by the last bit: Pillow refuses that.
+        crop_width = min(self.width / scale, image.width)
+        crop_height = min(self.height / scale, image.height)
         left, top = (image.width - crop_width) / 2, (image.height - crop_height) / 2
         # One resampling straight from the crop's box: exact, and independent of the image's own size.
-        box = (left, top, left + crop_width, top + crop_height)
+        box = (left, top, min(left + crop_width, image.width), min(top + crop_height, image.height))
         return np.array(image.resize((self.width, self.height), resample, box=box))
 
     def read(self, files: list[Path]) -> NDArray[np.uint8]:

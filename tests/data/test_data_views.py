@@ -63,6 +63,15 @@ def test_nothing_but_the_image_comes_in_at_the_border(value):
         assert np.all(view(image, contract(), wild, seed=0, view=number, sample=0) == value)
 
 
+@pytest.mark.parametrize("crop_fraction", [1.0, 0.9])
+@pytest.mark.parametrize("side", [16, 224])
+def test_no_size_of_image_is_refused_for_a_rounding_error(side, crop_fraction):
+    contract = Contract(("a", "b"), side, side, crop_fraction=crop_fraction)
+    for width in range(1, 300, 7):
+        for height in (1, 47, 190, 259):
+            assert evaluation(Image.new("RGB", (width, height)), contract).shape == (side, side, 3)
+
+
 @pytest.mark.parametrize("size", [(100, 100), (160, 100), (90, 120)])
 def test_crops_lie_inside_have_the_asked_area_and_a_moderate_shape(size):
     image = Image.new("RGB", size)
