@@ -1,8 +1,10 @@
 """The one training loop: fine-tuning and distillation differ only in what they minimise."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
@@ -12,6 +14,7 @@ from edgetl.artifact import hash_of
 from edgetl.config import ModelConfig
 from edgetl.data.index import ImageIndex
 from edgetl.data.loader import Batch, training_batches
+from edgetl.errors import ConfigError
 from edgetl.stage import StageContext
 from edgetl.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgetl.train.evaluation import evaluate
@@ -35,6 +38,9 @@ class Training:
 
     title: str
     stage: str
+    section: Literal["teacher", "student"]
+    """Where the recipe says how, for messages."""
+
     config: ModelConfig
     index: ImageIndex
     objective: Objective
@@ -50,6 +56,9 @@ def fit(classifier: Classifier, training: Training, context: StageContext) -> li
 
     Returns:
         One record per epoch.
+
+    Raises:
+        ConfigError: The training diverged.
     """
     accelerator = Accelerator()
     model, optimizer = accelerator.prepare(classifier, _optimizer(classifier, training.config))
@@ -112,16 +121,25 @@ def _epochs(
         with context.reporter.library("training steps"):
             losses.append(_step(model, optimizer, accelerator, training.objective, batch, rate))
         if batch.last_of_epoch:
+            loss = float(torch.stack(losses).mean())
+            _check_finite(loss, training, batch.epoch)
             score = evaluate(model, training.index, "val", context, accelerator.device)
             yield {
                 "epoch": batch.epoch + 1,
-                "loss": float(torch.stack(losses).mean()),
+                "loss": loss,
                 "learning_rate": rate,
                 "val_top1": score.top1,
                 "val_loss": score.loss,
                 "seconds": round(time.perf_counter() - start, 3),
             }
             losses, start = [], time.perf_counter()
+
+
+def _check_finite(loss: float, training: Training, epoch: int) -> None:
+    if not math.isfinite(loss):
+        rate, peak = f"{training.section}.learning_rate", peak_learning_rate(training.config)
+        problem = f"with {peak:g}, the training diverged: the loss of epoch {epoch + 1} is {loss}"
+        raise ConfigError(rate, problem, hint=f"Lower it with --set {rate}=...")
 
 
 def _begin_epoch(model: nn.Module, seed: int, epoch: int) -> None:

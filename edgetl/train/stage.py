@@ -26,6 +26,7 @@ def run(context: StageContext) -> StageResult:
     training = Training(
         title=f"Fine-tuning {recipe.teacher.model}",
         stage="finetune",
+        section="teacher",
         config=recipe.teacher,
         index=index,
         objective=objective,

@@ -1,6 +1,7 @@
 """The teacher's answers: each belongs to one view of one image, and is given once."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -134,6 +135,21 @@ def test_a_student_learns_from_the_teacher_alone(teacher, tmp_path):
     assert lineage["test_top1"] == teacher.manifest["metrics"]["finetune"]["test_top1"]
     assert lineage["run"] == str(teacher.path)
     assert not student.checkpoint_dir("distill").exists(), "the answers are not kept"
+
+
+def test_a_teacher_tested_on_other_images_is_tested_on_the_students(teacher, tmp_path, tmp_path_factory):
+    settings = small_run.recipe(student={"epochs": 1})
+    own = read_index(teacher)
+    others = replace(own, samples=tuple(s for s in own.samples if s.split != "test" or s.label < 5))
+    moved = tmp_path / "teacher"
+    shutil.copytree(teacher.path, moved)
+    (moved / "data.json").write_text(json.dumps(others.to_dict()))
+    manifest = json.loads((moved / "manifest.json").read_text())
+    manifest["metrics"]["finetune"]["test_top1"] = 0.123
+    run = RunFolder(moved, manifest)
+    student = run_stages(settings, tmp_path / "run", "distill", ("data", "distill"), Reporter(), teacher=run)
+    measured = student.manifest["lineage"]["teacher"]["test_top1"]
+    assert measured == pytest.approx(teacher.manifest["metrics"]["finetune"]["test_top1"])
 
 
 def test_student_and_teacher_see_the_same_pixels(tmp_path, tmp_path_factory):

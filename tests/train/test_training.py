@@ -12,6 +12,7 @@ import edgetl.train.loop
 from edgetl.artifact import RunFolder, sha256_of
 from edgetl.config import TeacherConfig
 from edgetl.data.index import read_index
+from edgetl.errors import ConfigError
 from edgetl.pipeline import run_stages
 from edgetl.reporter import Reporter
 from edgetl.train.evaluation import evaluate
@@ -68,6 +69,15 @@ def stop(out, settings, epoch):
 def every_epoch(monkeypatch):
     """Keep a checkpoint after every epoch, however short."""
     monkeypatch.setattr(edgetl.train.loop, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+
+
+def test_a_training_that_diverges_stops_and_names_the_rate(settings, tmp_path):
+    wild = settings.teacher.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(ConfigError) as caught:
+        train(tmp_path / "run", settings.model_copy(update={"teacher": wild}))
+    problem = "with 1e+30, the training diverged: the loss of epoch 1 is nan"
+    assert str(caught.value) == f"teacher.learning_rate: {problem}. Lower it with --set teacher.learning_rate=..."
+    assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
 @pytest.mark.usefixtures("every_epoch")
