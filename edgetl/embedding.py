@@ -39,12 +39,20 @@ def embed_in_tflite(file: Path, contract: Contract) -> None:
         if stored.offset > 1:  # large buffers lie behind the table, at places that move when it grows: take them in
             stored.data = np.frombuffer(content, np.uint8, stored.size, stored.offset)
             stored.offset = stored.size = 0
-    buffer = schema.BufferT()
-    buffer.data = contract.to_json().encode()
-    model.buffers.append(buffer)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = METADATA_KEY.encode(), len(model.buffers) - 1
-    model.metadata = [e for e in model.metadata or [] if e.name != entry.name] + [entry]
+    _metadata_buffer(model, schema).data = contract.to_json().encode()
     builder = flatbuffers.Builder(len(content) + (1 << 16))
     builder.Finish(model.Pack(builder), b"TFL3")
     write_atomic(file, bytes(builder.Output()))
+
+
+def _metadata_buffer(model: Any, schema: Any) -> Any:
+    """The buffer of the contract's metadata entry; both are made if there are none."""
+    model.metadata = model.metadata or []
+    for entry in model.metadata:
+        if entry.name == METADATA_KEY.encode():
+            return model.buffers[entry.buffer]
+    entry, buffer = schema.MetadataT(), schema.BufferT()
+    entry.name, entry.buffer = METADATA_KEY.encode(), len(model.buffers)
+    model.metadata.append(entry)
+    model.buffers.append(buffer)
+    return buffer

@@ -83,8 +83,9 @@ def test_tflite_has_one_entry_beside_other_notes(tmp_path):
     file.write_bytes(packed(model))
     for _ in range(3):
         embed_in_tflite(file, OTHER)
-    names = sorted(entry.name.decode() for entry in unpacked(file).metadata)
-    assert names == sorted([METADATA_KEY, "min_runtime_version"])
+    found = unpacked(file)
+    assert sorted(entry.name.decode() for entry in found.metadata) == sorted([METADATA_KEY, "min_runtime_version"])
+    assert len(found.buffers) == len(model.buffers), "an old contract stays nowhere in the file"
 
 
 @pytest.fixture

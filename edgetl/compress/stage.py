@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from edgetl.artifact import write_atomic
 from edgetl.compress.calibration import calibration_samples
-from edgetl.config import Format
 from edgetl.data.index import read_index
 from edgetl.environment import require
 from edgetl.quiet import quiet
@@ -19,9 +18,13 @@ __all__ = ["run"]
 
 
 def run(context: StageContext) -> StageResult:
-    """Quantize after training; writes `model.w8a8.*` and `calibration.json`, the images that set the ranges."""
+    """Quantize after training; writes `model.w8a8.*` and `calibration.json`, the images that set the ranges.
+
+    Raises:
+        RunFolderError: Nothing was exported yet.
+    """
     config, contract = context.recipe.quantize, context.contract
-    sources = (context.folder.stage("export") or {"artifacts": []})["artifacts"]
+    sources = [artifact for artifact in context.folder.artifacts() if artifact["precision"] == "fp32"]
     for source in sources:
         require(source["format"])
     index = read_index(context.folder)
@@ -34,7 +37,7 @@ def run(context: StageContext) -> StageResult:
     artifacts = []
     with context.reporter.track(f"Quantizing to {config.scheme}", len(sources)) as advance:
         for source in sources:
-            name: Format = source["format"]
+            name = source["format"]
             file = context.out / source["file"].replace("fp32", config.scheme)
             advance(0, name)
             with context.reporter.library(f"{name} calibration"), quiet():
@@ -44,7 +47,7 @@ def run(context: StageContext) -> StageResult:
     return StageResult(details={"artifacts": artifacts, "calibration_images": len(samples)})
 
 
-def _quantize(name: Format, source: Path, images_NHWC: NDArray[np.uint8], contract: Contract, file: Path) -> None:
+def _quantize(name: str, source: Path, images_NHWC: NDArray[np.uint8], contract: Contract, file: Path) -> None:
     # One import each, so that a missing extra of one format does not stop another.
     if name == "onnx":
         from edgetl.compress.onnx import quantize_onnx as quantize

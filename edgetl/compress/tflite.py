@@ -18,8 +18,10 @@ def quantize_tflite(source: Path, images_NHWC: NDArray[np.uint8], contract: Cont
     signature = Interpreter(str(source)).get_signature_list()
     (key, names), *_ = signature.items()
     batch = Interpreter(str(source)).get_input_details()[0]["shape"][0]
-    whole = len(images_NHWC) // batch * batch
-    feeds = [{names["inputs"][0]: images_NHWC[i : i + batch]} for i in range(0, whole, batch)]
+    # The file takes full batches only; images that fill up the last one again move no range.
+    full = -(-len(images_NHWC) // batch) * batch
+    filled_NHWC = np.resize(images_NHWC, (full, *images_NHWC.shape[1:]))
+    feeds = [{names["inputs"][0]: filled_NHWC[i : i + batch]} for i in range(0, full, batch)]
     work = quantizer.Quantizer(str(source))
     work.load_quantization_recipe(recipe.static_wi8_ai8())
     for operation in (qtyping.TFLOperationName.SOFTMAX, qtyping.TFLOperationName.OUTPUT):

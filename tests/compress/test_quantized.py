@@ -10,6 +10,9 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgetl.artifact import RunFolder
 from edgetl.data.index import read_index
+from edgetl.errors import RunFolderError
+from edgetl.pipeline import run_stages
+from edgetl.reporter import Reporter
 from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
 
@@ -124,8 +127,16 @@ def test_the_images_that_set_the_ranges_are_on_record(run, tmp_path_factory):
     assert names == ["model.w8a8.onnx", "model.w8a8.tflite", "model.w8a8.xml"]
 
 
-def test_a_tflite_file_of_a_larger_batch_is_quantized_too(run, digits, tmp_path):
-    """Seven images make three calls of two; the last one sits out."""
+def test_a_run_without_an_export_has_nothing_to_quantize(tmp_path, tmp_path_factory):
+    trained = RunFolder.open(small_run.trained(tmp_path_factory.getbasetemp()))
+    with small_run.user_cache(tmp_path_factory.getbasetemp()), pytest.raises(RunFolderError) as caught:
+        run_stages(small_run.recipe(), trained.path, "finetune", ("quantize",), Reporter())
+    assert str(caught.value) == f"{trained.path}: nothing is exported here. 'edgetl export' does it"
+
+
+@pytest.mark.parametrize(("batch", "images"), [(2, 7), (8, 5)])
+def test_a_tflite_file_of_a_larger_batch_is_quantized_too(batch, images, run, digits, tmp_path):
+    """Also when the images do not fill a whole number of calls, or not even one."""
     from edgetl.compress.tflite import quantize_tflite
     from edgetl.export.deployable import load_deployable
     from edgetl.export.tflite import write_tflite
@@ -134,10 +145,10 @@ def test_a_tflite_file_of_a_larger_batch_is_quantized_too(run, digits, tmp_path)
     contract = small_run.context(run, tmp_path).contract
     source, file = tmp_path / "model.fp32.tflite", tmp_path / "model.w8a8.tflite"
     with quiet():
-        write_tflite(load_deployable(run), contract, 2, source)
-        quantize_tflite(source, digits[0][:7], contract, file)
+        write_tflite(load_deployable(run), contract, batch, source)
+        quantize_tflite(source, digits[0][:images], contract, file)
     model = open_model(file, Session(threads=1))
-    assert model.batch == 2
+    assert model.batch == batch
     probabilities_NK = model.run(digits[0][:51])
     expected_NK = opened(run, "fp32", ".tflite").run(digits[0][:51])
     assert (probabilities_NK.argmax(1) == expected_NK.argmax(1)).mean() > 0.7
