@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from edgetl.errors import RunFolderError
+from edgetl.runner.contract import Contract
 
-__all__ = ["MANIFEST_SCHEMA", "RunFolder", "hash_of", "sha256_of", "write_atomic"]
+__all__ = ["MANIFEST_SCHEMA", "RunFolder", "hash_of", "is_run_folder", "sha256_of", "write_atomic"]
 
 MANIFEST_SCHEMA = 1
 _MANIFEST = "manifest.json"
+_ALWAYS_THERE = {"kind", "recipe", "stages", "files", "metrics"}
 _PARTIAL, _CHECKPOINT = ".partial-", ".checkpoint-"
 
 
@@ -52,6 +54,11 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def is_run_folder(name: str) -> bool:
+    """Tell whether a teacher's name is a run folder rather than a model's name."""
+    return bool(name) and ((Path(name) / _MANIFEST).is_file() or ("/" in name and Path(name).is_dir()))
 
 
 def _is_unfinished(name: str) -> bool:
@@ -88,6 +95,8 @@ class RunFolder:
             raise RunFolderError(
                 f"{file}: schema version {version} is newer than this edgetl reads ({MANIFEST_SCHEMA}). Upgrade edgetl"
             )
+        if missing := sorted(_ALWAYS_THERE - manifest.keys()):
+            raise RunFolderError(f"{file}: damaged (no {missing[0]!r}). Restore it, or run again with another --out")
         return cls(path, manifest)
 
     @classmethod
@@ -108,6 +117,20 @@ class RunFolder:
                     f"{path}: holds something else ({', '.join(foreign[:3])}). Choose an empty or new folder with --out"
                 )
         return cls(path, {"schema_version": MANIFEST_SCHEMA, "stages": {}, "files": {}, "metrics": {}})
+
+    @property
+    def contract(self) -> Contract:
+        """How a file becomes the model's input; the data stage decided it.
+
+        Raises:
+            RunFolderError: The data stage has not run, or the contract is damaged or of a newer edgetl.
+        """
+        if "contract" not in self.manifest:
+            raise RunFolderError(f"{self.path}: has no contract. Run its data stage first")
+        try:
+            return Contract.from_dict(self.manifest["contract"])
+        except ValueError as cause:
+            raise RunFolderError(f"{self.path / _MANIFEST}: {cause}. Upgrade edgetl, or run again") from cause
 
     def file(self, name: str) -> Path:
         """Path of one of the run's files, which must exist.

@@ -7,7 +7,6 @@ from typing import Any
 
 from edgetl.artifact import RunFolder
 from edgetl.config import Recipe
-from edgetl.errors import RunFolderError
 from edgetl.reporter import Reporter
 from edgetl.runner.contract import Contract
 from edgetl.targets import Target
@@ -36,10 +35,8 @@ class StageContext:
 
     @property
     def contract(self) -> Contract:
-        """The run's contract, which the data stage wrote."""
-        if "contract" not in self.folder.manifest:
-            raise RunFolderError(f"{self.folder.path}: has no contract. Run its data stage first")
-        return Contract.from_dict(self.folder.manifest["contract"])
+        """The run's contract; see `RunFolder.contract`."""
+        return self.folder.contract
 
 
 @dataclass(frozen=True)

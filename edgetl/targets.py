@@ -90,9 +90,6 @@ def find_target(name: str) -> Target:
 
 
 def _read(file: Path) -> Target:
-    try:
-        return build(Target, load_recipe(file), file.stem)
-    except ConfigError as cause:
-        if cause.field == str(file):
-            raise ConfigError(str(file), "no such target file") from None
-        raise
+    if not file.is_file():
+        raise ConfigError(str(file), "no such target file", hint="'edgetl targets' lists those that come with edgetl.")
+    return build(Target, load_recipe(file), file.stem)

@@ -13,7 +13,8 @@ def keep(folder: RunFolder, stage: str, inputs: str, *, readers: tuple[str, ...]
     with folder.writing(stage) as partial:
         for name, content in files.items():
             (partial / f"{name}.txt").write_text(content)
-        folder.keep(stage, partial, {"inputs": inputs, "metrics": {}}, {}, readers)
+        record = {"inputs": inputs, "metrics": {}}
+        folder.keep(stage, partial, record, {"kind": "finetune", "recipe": {}}, readers)
 
 
 @pytest.fixture
@@ -100,6 +101,28 @@ def test_a_damaged_manifest_is_named(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(RunFolderError, match=r"manifest.json: damaged"):
         RunFolder.open(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["kind", "recipe", "stages", "files", "metrics"])
+def test_a_manifest_without_what_every_run_has_is_damaged(key, folder):
+    without = {name: value for name, value in folder.manifest.items() if name != key}
+    (folder.path / "manifest.json").write_text(json.dumps(without))
+    with pytest.raises(RunFolderError, match=rf"manifest\.json: damaged \(no '{key}'\)"):
+        RunFolder.open(folder.path)
+
+
+@pytest.mark.parametrize(
+    ("contract", "message"),
+    [
+        ({"schema_version": 9}, r"manifest\.json: contract schema 9 is newer than 1\. Upgrade edgetl"),
+        ({"schema_version": 1}, r"manifest\.json: contract lacks 'labels'"),
+        (None, r"run: has no contract\. Run its data stage first"),
+    ],
+)
+def test_a_contract_that_cannot_be_used_is_named(contract, message, folder):
+    manifest = folder.manifest | ({"contract": contract} if contract else {})
+    with pytest.raises(RunFolderError, match=message):
+        _ = RunFolder(folder.path, manifest).contract
 
 
 def test_a_newer_manifest_is_refused(folder):

@@ -23,6 +23,9 @@ def test_what_is_wrong_with_a_target_is_said(tmp_path):
         find_target("rpi6")
     with pytest.raises(ConfigError, match=r"gone.yaml: no such target file"):
         find_target(str(tmp_path / "gone.yaml"))
+    (tmp_path / "board.yaml").write_text("name: [board\n")
+    with pytest.raises(ConfigError, match=r"board.yaml: is not valid YAML"):
+        find_target(str(tmp_path / "board.yaml"))
     (tmp_path / "board.yaml").write_text("name: board\nthread: 4\n")
     with pytest.raises(ConfigError, match=r"^board\."):
         find_target(str(tmp_path / "board.yaml"))

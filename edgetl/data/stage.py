@@ -11,7 +11,7 @@ from edgetl.data.folder import list_images
 from edgetl.data.index import INDEX_FILE, ImageIndex, read_index
 from edgetl.data.scan import scan
 from edgetl.data.sizing import Preprocessing, decide_contract
-from edgetl.errors import ConfigError, DataError, RunFolderError
+from edgetl.errors import ConfigError, DataError
 from edgetl.runner.contract import Contract
 from edgetl.stage import StageContext, StageResult
 
@@ -71,12 +71,7 @@ def _teachers(teacher: RunFolder | None, index: ImageIndex, recipe: Recipe) -> C
     """The teacher's contract, which a student must share to see the same pixels."""
     if teacher is None:
         return None
-    if "contract" not in teacher.manifest:
-        raise RunFolderError(f"{teacher.path}: has no contract. Run its data stage first")
-    try:
-        contract = Contract.from_dict(teacher.manifest["contract"])
-    except ValueError as cause:
-        raise RunFolderError(f"{teacher.path}: {cause}. Give another teacher, or upgrade edgetl") from cause
+    contract = teacher.contract
     if contract.labels != index.labels:
         raise DataError(
             f"{index.root}: the teacher was trained on classes {_named(contract.labels, index.labels)}; "

@@ -15,14 +15,13 @@ from edgetl.reporter import Reporter
 
 def written(index, folder, **changes):
     (folder / "data.json").write_text(json.dumps(index.to_dict() | changes))
-    return RunFolder.open(folder)
+    return RunFolder(folder, {})
 
 
 @pytest.fixture
 def run(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "manifest.json").write_text('{"schema_version": 1}')
     return folder
 
 
@@ -78,7 +77,7 @@ def test_a_newer_or_damaged_file_is_refused(pets, open_folder, run, changes, mes
 def test_what_is_no_index_is_refused(run, content):
     (run / "data.json").write_text(content)
     with pytest.raises(RunFolderError, match=r"data.json: cannot be used .* Run again with another --out"):
-        read_index(RunFolder.open(run))
+        read_index(RunFolder(run, {}))
 
 
 def test_from_dict_undoes_to_dict(pets, open_folder):

@@ -65,15 +65,22 @@ def page_of() -> Page:
     return make
 
 
+def _artifact(file: str, format_name: str, precision: str) -> dict[str, Any]:
+    """What the proof and the benchmark both say of an artifact."""
+    return {
+        "file": file,
+        "format": format_name,
+        "precision": precision,
+        "runtime": {"name": "onnxruntime", "version": "1.31.1", "provider": "CPUExecutionProvider"},
+        "threads": 4,
+    }
+
+
 def verify_json() -> dict[str, Any]:
     """A proof that passed."""
     entries = [
         {
-            "file": file,
-            "format": format_name,
-            "precision": precision,
-            "runtime": {"name": "onnxruntime", "version": "1.31.1", "provider": "CPUExecutionProvider"},
-            "threads": 4,
+            **_artifact(file, format_name, precision),
             "top1": top1,
             "agreement": 0.9,
             "ties_left_out": 0,
@@ -93,11 +100,7 @@ def bench_json() -> dict[str, Any]:
     """Latencies of another machine than the target."""
     entries = [
         {
-            "file": file,
-            "format": format_name,
-            "precision": precision,
-            "runtime": {"name": "onnxruntime", "version": "1.31.1", "provider": "CPUExecutionProvider"},
-            "threads": 4,
+            **_artifact(file, format_name, precision),
             "batch": 1,
             "size_bytes": 9_057_008 if precision == "fp32" else 2_510_662,
             "peak_rss_bytes": 81_000_000,
@@ -149,7 +152,8 @@ def _write_curve(path: Path, top1: float) -> None:
 def _write_teacher(path: Path) -> None:
     path.mkdir()
     _write_curve(path, 0.96)
-    manifest = {"schema_version": 1, "stages": {"finetune": {"seconds": 45.0}}, "files": {}, "metrics": {}}
+    made = {"stages": {"finetune": {"seconds": 45.0}}, "files": {}, "metrics": {}}
+    manifest = {"schema_version": 1, "kind": "finetune", "recipe": {}, **made}
     (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = ["Backend", "Session", "UnsupportedDevice"]
 
 _CHUNK_IMAGES = 32
 """Images per call of a model that takes any number: enough to fill the cores, few enough for a small memory."""
+_REASON_LETTERS = 300
 
 
 @dataclass(frozen=True)
@@ -164,9 +166,9 @@ def _import(module: str, extra: str) -> Any:
 
 
 def _last_line(cause: BaseException) -> str:
-    """OpenVINO puts source lines first and the reason last; the others have one line."""
+    """OpenVINO puts source lines first and the reason last; LiteRT puts a reason for every tensor into one line."""
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return lines[-1] if lines else type(cause).__name__
+    return shorten(lines[-1], _REASON_LETTERS, placeholder=" ...") if lines else type(cause).__name__
 
 
 def _text(dtype: str, shape: tuple[int | None, ...]) -> str:
