@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgetl.errors import ConfigError, EdgetlError, StorageFault, is_storage_fault
+from edgetl.errors import ConfigError, EdgetlError, ProofFailed, StorageFault, is_storage_fault
 
 if TYPE_CHECKING:
     from edgetl.config import Recipe
@@ -32,7 +32,8 @@ _Data = Annotated[
     str | None, typer.Option(help="Folder of class folders, with or without train/val/test below it; or 'digits'.")
 ]
 _Weights = Annotated[
-    str | None, typer.Option(metavar="default|none|FILE", help="Pretrained, random, or a .safetensors file of yours.")
+    str | None,
+    typer.Option(metavar="default|none|FILE", help="Pretrained, random, or a .safetensors file for what is trained."),
 ]
 _Out = Annotated[Path | None, typer.Option(help="Run folder to write; runs/DATA-MODEL if left out.")]
 _Seed = Annotated[int | None, typer.Option(help="Seeds the split, the views and the initial weights.")]
@@ -92,10 +93,7 @@ def run(
     flags = _flags(
         data=data, teacher=teacher, student=student, weights=weights, target=target, formats=formats, seed=seed
     )
-    asked = _recipe(recipe, flags, settings)
-    if print_config:
-        _print_config(asked)
-        return
+    asked = _recipe(recipe, flags, settings, print_config)
     _chain(asked, out, selection(first, last), json)
 
 
@@ -117,10 +115,7 @@ def distill(
     A teacher given by name is fine-tuned first on the same data; one given as a run folder is used as it is.
     """
     flags = _flags(data=data, teacher=teacher, student=student, weights=weights, seed=seed)
-    asked = _recipe(recipe, flags, settings)
-    if print_config:
-        _print_config(asked)
-        return
+    asked = _recipe(recipe, flags, settings, print_config)
     _chain(asked, out, ("data", "finetune", "distill"), json)
 
 
@@ -139,12 +134,11 @@ def finetune(
     """Fine-tune one model on your images, to be a teacher or to be exported as it is."""
     from edgetl.pipeline import finetune_only
 
-    asked = _recipe(recipe, _flags(data=data, teacher=model, teacher_weights=weights, seed=seed), settings)
-    if print_config:
-        _print_config(asked)
-        return
-    with _session() as reporter:
-        folder = finetune_only(asked, out or _default_out(asked, asked.teacher.model), reporter)
+    flags = _flags(data=data, teacher=model, teacher_weights=weights, seed=seed)
+    asked = _recipe(recipe, flags, settings, print_config)
+    place = out or _default_out(asked, asked.teacher.model)
+    with _session(place, json) as reporter:
+        folder = finetune_only(asked, place, reporter)
     _show(folder, json)
 
 
@@ -171,7 +165,7 @@ def quantize(
 def verify(run_folder: _Run, settings: _Set = None, json: _Json = False) -> None:
     """Prove that every artifact equals what was trained: each in its own runtime, over the whole test split.
 
-    Exits with 1 and the numbers if one does not.
+    Exits with 1 and the numbers if one does not. It proves anew each time it is asked.
     """
     _on_run(run_folder, "verify", {}, settings, json)
 
@@ -238,13 +232,15 @@ def init(
 
     if file.exists():
         raise ConfigError(str(file), "is already there", hint="Choose another name, or delete it first.")
-    asked = _recipe(None, _flags(data=data, teacher=teacher, student=student, target=target), None)
+    asked = _recipe(None, _flags(data=data, teacher=teacher, student=student, target=target), None, False)
     write_atomic(file, recipe_template(asked))
     print(f"Wrote {file}. Now: edgetl run {file}")
 
 
 def _flags(**given: Any) -> dict[str, Any]:
-    """Turn flags into `section.field` settings of the recipe; those not given leave the recipe alone."""
+    """Turn flags into `section.field` values of the recipe; those not given leave the recipe alone."""
+    from edgetl.artifact import is_run_folder
+
     places = {
         "data": "data.path",
         "teacher": "teacher.model",
@@ -256,36 +252,34 @@ def _flags(**given: Any) -> dict[str, Any]:
     flags = {places.get(name, name): value for name, value in given.items() if value is not None}
     weights = flags.pop("weights", None)
     if weights is not None:
-        if weights not in ("default", "none"):
-            hint = "Say which with --set teacher.weights=FILE or --set student.weights=FILE."
-            raise ConfigError("--weights", "a file fits either the teacher or the student", hint=hint)
-        flags |= {"teacher.weights": weights, "student.weights": weights}
+        flags["student.weights"] = weights
+        if not is_run_folder(flags.get("teacher.model", "")):
+            if weights not in ("default", "none"):
+                hint = "Say which with --set teacher.weights=FILE or --set student.weights=FILE."
+                raise ConfigError("--weights", "a file fits either the teacher or the student", hint=hint)
+            flags["teacher.weights"] = weights
     if "export.formats" in flags:
         flags["export.formats"] = [name.strip() for name in flags["export.formats"].split(",")]
     return flags
 
 
-def _recipe(file: Path | None, flags: dict[str, Any], settings: list[str] | None) -> "Recipe":
-    """Put together the recipe: the file or the embedded one, then flags, then --set."""
-    from edgetl.recipes import digits_recipe, load_recipe
+def _recipe(file: Path | None, flags: dict[str, Any], settings: list[str] | None, print_config: bool) -> "Recipe":
+    """Put together the recipe: the file or the embedded one, then flags, then --set; print it and stop if asked to."""
+    from edgetl.recipes import digits_recipe, load_recipe, recipe_template
 
     embedded = file is None and flags.get("data.path", "digits") == "digits"
-    return _with_overrides(digits_recipe() if embedded else load_recipe(file), flags, settings)
+    recipe = _with_overrides(digits_recipe() if embedded else load_recipe(file), flags, settings)
+    if print_config:
+        print(recipe_template(recipe), end="")
+        raise typer.Exit
+    return recipe
 
 
 def _with_overrides(data: dict[str, Any], flags: dict[str, Any], settings: list[str] | None) -> "Recipe":
-    import json
-
     from edgetl.config import Recipe
-    from edgetl.recipes import build, with_settings
+    from edgetl.recipes import build, read_settings, with_values
 
-    return build(Recipe, with_settings(data, [f"{k}={json.dumps(v)}" for k, v in flags.items()] + (settings or [])), "")
-
-
-def _print_config(recipe: "Recipe") -> None:
-    from edgetl.recipes import recipe_template
-
-    print(recipe_template(recipe), end="")
+    return build(Recipe, with_values(data, flags | read_settings(settings or [])), "")
 
 
 def _default_out(recipe: "Recipe", model: str) -> Path:
@@ -296,8 +290,9 @@ def _default_out(recipe: "Recipe", model: str) -> Path:
 def _chain(recipe: "Recipe", out: Path | None, stages: tuple[str, ...], json: bool) -> None:
     from edgetl.pipeline import run_chain
 
-    with _session() as reporter:
-        folder = run_chain(recipe, out or _default_out(recipe, recipe.student.model), stages, reporter)
+    place = out or _default_out(recipe, recipe.student.model)
+    with _session(place, json) as reporter:
+        folder = run_chain(recipe, place, stages, reporter)
     _show(folder, json)
 
 
@@ -307,18 +302,22 @@ def _on_run(run_folder: Path, verb: str, flags: dict[str, Any], settings: list[s
 
     folder = RunFolder.open(run_folder)
     recipe = _with_overrides(folder.manifest["recipe"], flags, settings)
-    with _session() as reporter:
+    with _session(run_folder, json) as reporter:
         folder = run_verb(verb, recipe, folder, reporter)
     _show(folder, json)
 
 
 @contextmanager
-def _session() -> Iterator[Any]:
-    """Give a reporter, and turn Ctrl-C into a word on how to go on."""
+def _session(place: Path, json: bool) -> Iterator[Any]:
+    """Give a reporter; show a run whose proof failed before the error, and turn Ctrl-C into a word on how to go on."""
+    from edgetl.artifact import RunFolder
     from edgetl.terminal import TerminalReporter
 
     try:
         yield TerminalReporter()
+    except ProofFailed:
+        _show(RunFolder.open(place), json)
+        raise
     except KeyboardInterrupt:
         print("\nedgetl: interrupted. The same command goes on where it was.", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None

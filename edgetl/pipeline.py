@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import edgetl
-from edgetl.artifact import RunFolder
+from edgetl.artifact import RunFolder, is_run_folder
 from edgetl.config import ModelConfig, Recipe
 from edgetl.environment import machine, require, versions
 from edgetl.errors import ConfigError, ProofFailed, RunFolderError, StorageFault, is_storage_fault
@@ -22,16 +22,11 @@ from edgetl.stage import StageContext
 from edgetl.stages import CHAIN, STAGES, Kind, inputs_of, readers_of
 from edgetl.targets import find_target
 
-__all__ = ["finetune_only", "is_run_folder", "run_chain", "run_stages", "run_verb", "selection"]
+__all__ = ["finetune_only", "run_chain", "run_stages", "run_verb", "selection"]
 
 _NEEDS = {"data": "train", "finetune": "train", "distill": "train", "verify": "train", "report": "report"}
 _TEACHER = "teacher"
 _FULL_DISK_BYTES = 1 << 20
-
-
-def is_run_folder(name: str) -> bool:
-    """Tell whether a teacher's name is a run folder rather than a model's name."""
-    return (Path(name) / "manifest.json").is_file() or ("/" in name and Path(name).is_dir())
 
 
 def selection(first: str | None, last: str | None) -> tuple[str, ...]:
@@ -110,7 +105,7 @@ def run_verb(verb: str, recipe: Recipe, folder: RunFolder, reporter: Reporter) -
         if name in _NEEDS:
             require(_NEEDS[name])
     kind: Kind = folder.manifest["kind"]
-    again = ("bench",) if verb == "bench" else ()  # who asks for a measurement wants one of now
+    again = {"verify", "bench"} & {verb}  # who asks for a proof or a measurement wants one of the files as they are now
     return run_stages(recipe, folder.path, kind, wanted, reporter, teacher=_teacher_of(folder), again=again)
 
 
@@ -212,10 +207,16 @@ def _preflight(recipe: Recipe, stages: tuple[str, ...], folder: RunFolder, repor
     if {"export", "quantize", "verify", "bench"} & set(stages):
         for extra in target.formats if recipe.export.formats == "auto" else recipe.export.formats:
             require(extra)
-    if {"finetune", "distill"} & set(stages) and not folder.stage("distill"):
+    if {"finetune", "distill"} & set(stages):
         fingerprint(recipe)
-        teacher = () if is_run_folder(recipe.teacher.model) else (recipe.teacher,)
-        _check_models((*teacher, recipe.student), reporter)
+        trained = (recipe.student,) if is_run_folder(recipe.teacher.model) else (recipe.teacher, recipe.student)
+        _check_models((model for model in trained if not _was_trained(model, folder)), reporter)
+
+
+def _was_trained(model: ModelConfig, folder: RunFolder) -> bool:
+    """Tell whether a finished run trained this very model, so that it was to be had."""
+    made = folder.manifest["recipe"] if folder.stage("distill") else {}
+    return model.model_dump(mode="json") in (made.get("teacher"), made.get("student"))
 
 
 def _check_models(models: Iterable[ModelConfig], reporter: Reporter) -> None:

@@ -15,8 +15,9 @@ __all__ = [
     "digits_recipe",
     "load_recipe",
     "nearest",
+    "read_settings",
     "recipe_template",
-    "with_settings",
+    "with_values",
 ]
 
 # Handwritten digits are 8 x 8 pixels, must not be mirrored, and have no pretrained teacher.
@@ -139,27 +140,39 @@ def load_recipe(path: Path | None) -> dict[str, Any]:
     return data
 
 
-def with_settings(data: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """Lay `a.b=c` settings over a recipe's plain data; values are read as YAML.
+def read_settings(settings: list[str]) -> dict[str, Any]:
+    """Read `a.b=c` settings: values by dotted name, each read as YAML.
 
     Raises:
-        ConfigError: A setting has no '=', or goes through something that is no section.
+        ConfigError: A setting has no '=', or a value is no YAML.
     """
-    merged = {key: dict(value) if isinstance(value, dict) else value for key, value in data.items()}
+    values: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
             raise ConfigError("--set", f"expected a.b=c, got {setting!r}")
-        *sections, last = name.strip().split(".")
+        try:
+            values[name.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError as cause:
+            raise ConfigError("--set", f"{text!r} is not a YAML value") from cause
+    return values
+
+
+def with_values(data: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Lay values by dotted name over a recipe's plain data.
+
+    Raises:
+        ConfigError: A name goes through something that is no section.
+    """
+    merged = {key: dict(value) if isinstance(value, dict) else value for key, value in data.items()}
+    for name, value in values.items():
+        *sections, last = name.split(".")
         place = merged
         for section in sections:
             place = place.setdefault(section, {})
             if not isinstance(place, dict):
-                raise ConfigError("--set", f"'{section}' in {setting!r} is no section of the recipe")
-        try:
-            place[last] = yaml.safe_load(text)
-        except yaml.YAMLError as cause:
-            raise ConfigError("--set", f"{text!r} is not a YAML value") from cause
+                raise ConfigError(name, f"'{section}' is no section of the recipe")
+        place[last] = value
     return merged
 
 

@@ -83,10 +83,10 @@ def _is_number(text: str) -> bool:
 
 def print_run(folder: RunFolder) -> None:
     """Write what a run has so far: one line per artifact with whatever was measured."""
-    proofs, times = _by_file(folder, "verify.json"), _by_file(folder, "bench.json")
-    artifacts = [a for stage in ("export", "quantize") for a in (folder.stage(stage) or {}).get("artifacts", [])]
+    bench = _report(folder, "bench.json")
+    proofs, times = _by_file(_report(folder, "verify.json")), _by_file(bench)
     rows = []
-    for artifact in artifacts:
+    for artifact in folder.artifacts() if folder.stage("export") else []:
         proof, timing = proofs.get(artifact["file"]), times.get(artifact["file"])
         rows.append(
             [
@@ -103,12 +103,19 @@ def print_run(folder: RunFolder) -> None:
     if rows:
         columns = ["artifact", "top-1", "agrees", "max diff", "p50 ms", "with prep.", "MB", "verdict"]
         print_table(columns, rows)
+    if bench:
+        print(f"Timed on: {bench['machine']['cpu']} ({bench['machine']['architecture']})")
     page = folder.path / "report.html"
     print(f"Report: {page}" if page.is_file() else f"Run: {folder.path}")
 
 
-def _by_file(folder: RunFolder, name: str) -> dict[str, dict[str, Any]]:
+def _report(folder: RunFolder, name: str) -> dict[str, Any]:
+    """A stage's report, empty if the stage has not run."""
     if name not in folder.manifest["files"]:
         return {}
-    report = json.loads(folder.file(name).read_text(encoding="utf-8"))
-    return {artifact["file"]: artifact for artifact in report["artifacts"]}
+    report: dict[str, Any] = json.loads(folder.file(name).read_text(encoding="utf-8"))
+    return report
+
+
+def _by_file(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {artifact["file"]: artifact for artifact in report.get("artifacts", [])}

@@ -1,5 +1,6 @@
 """Fixtures that many rooms share: the command line as a user runs it, and one finished run."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,9 @@ def finished_run(edgetl: Edgetl, stripes: Path, tmp_path_factory: pytest.TempPat
     done = edgetl("run", "--data", stripes, *models, "--out", out, *quick())
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture
+def run_copy(finished_run: Path, tmp_path: Path) -> Path:
+    """A finished run that a test may change."""
+    return Path(shutil.copytree(finished_run, tmp_path / "copy"))

@@ -5,7 +5,7 @@ import yaml
 
 from edgetl.config import QuantizeConfig, Recipe
 from edgetl.errors import ConfigError
-from edgetl.recipes import build, digits_recipe, load_recipe, recipe_template, with_settings
+from edgetl.recipes import build, digits_recipe, load_recipe, read_settings, recipe_template, with_values
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,8 @@ def test_a_template_explains_every_field():
 
 def test_settings_lie_over_the_recipe_and_leave_it_alone():
     recipe = digits_recipe()
-    changed = with_settings(recipe, ["student.epochs=3", "bench.threads=auto", "export.formats=[onnx]", "seed=4"])
+    settings = ["student.epochs=3", "bench.threads=auto", "export.formats=[onnx]", "seed=4"]
+    changed = with_values(recipe, read_settings(settings))
     assert changed["student"]["epochs"] == 3
     assert changed["student"]["weights"] == "none"
     assert changed["bench"] == {"threads": "auto"}
@@ -80,13 +81,13 @@ def test_settings_lie_over_the_recipe_and_leave_it_alone():
     ("setting", "message"),
     [
         ("student.epochs", "--set: expected a.b=c, got 'student.epochs'"),
-        ("seed.x.y=1", "--set: 'seed' in 'seed.x.y=1' is no section of the recipe"),
+        ("seed.x.y=1", "seed.x.y: 'seed' is no section of the recipe"),
         ("seed=[1", "--set: '[1' is not a YAML value"),
     ],
 )
 def test_a_bad_setting_is_named(setting, message):
     with pytest.raises(ConfigError) as caught:
-        with_settings({"seed": 1}, [setting])
+        with_values({"seed": 1}, read_settings([setting]))
     assert str(caught.value).startswith(message)
 
 

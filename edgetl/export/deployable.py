@@ -29,6 +29,6 @@ def load_deployable(folder: RunFolder) -> Deployable:
     """
     deployable = Deployable(load_classifier(folder))
     # Converters trace the plain layout; channels-last is a matter of speed in training.
-    deployable.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    deployable.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # the stubs lack it
     deployable.eval()
     return deployable

@@ -23,7 +23,7 @@ _AFTER = """\
 Each command prints one JSON object. On an error that is {"error": "what, where, what to do"}, and the exit status is 2.
 
 examples:
-  python -m edgetl.runner predict model.int8.tflite --files images.json --out probabilities.npy
+  python -m edgetl.runner predict model.w8a8.tflite --files images.json --out probabilities.npy
   python -m edgetl.runner time model.fp32.onnx --files images.json --threads 4
 """
 

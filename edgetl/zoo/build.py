@@ -45,8 +45,9 @@ def check_obtainable(config: ModelConfig) -> None:
         WeightsUnavailable: Pretrained weights cannot be had.
     """
     model, _path = resolve(config.model), weights_file(config.weights)
-    if config.weights == "default" and model.library == "timm":
-        hub_weights(model.name)
+    if config.weights == "default":
+        fetch = {"timm": hub_weights, "torchvision": _torchvision_state}[model.library]
+        fetch(model.name)
 
 
 def native_input(config: ModelConfig) -> Preprocessing:
@@ -174,10 +175,16 @@ def _create_torchvision(spec: ModelSpec, *, pretrained: bool) -> nn.Module:
     net: nn.Module = models.get_model(spec.name, weights=None, num_classes=spec.num_classes)
     start_small(net, spec.num_classes)
     if pretrained:
-        weights = models.get_model_weights(spec.name).DEFAULT
-        try:
-            state = weights.get_state_dict(progress=False)
-        except Exception as cause:  # urllib, socket and hash errors alike: the weights are not to be had
-            raise unavailable(f"torchvision:{spec.name}", cause) from cause
-        fit_state(net, state, str(weights), spec.num_classes)
+        fit_state(net, _torchvision_state(spec.name), f"torchvision:{spec.name}", spec.num_classes)
     return net
+
+
+def _torchvision_state(name: str) -> dict[str, torch.Tensor]:
+    """Read torchvision's default weights of a model from PyTorch's cache, or download them."""
+    from torchvision import models
+
+    try:
+        state: dict[str, torch.Tensor] = models.get_model_weights(name).DEFAULT.get_state_dict(progress=False)
+    except Exception as cause:  # urllib, socket and hash errors alike: the weights are not to be had
+        raise unavailable(f"torchvision:{name}", cause) from cause
+    return state

@@ -24,7 +24,7 @@ class Classifier(nn.Module):
 
     def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
-        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
         self.register_buffer("mean", torch.tensor(mean) * 255.0, persistent=False)
         self.register_buffer("std", torch.tensor(std) * 255.0, persistent=False)
 

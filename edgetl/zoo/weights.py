@@ -114,5 +114,6 @@ def unavailable(model: str, cause: BaseException) -> WeightsUnavailable:
     reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
     return WeightsUnavailable(
         f"{model}: pretrained weights cannot be had here ({reason}). Either start from random weights with"
-        " '--weights none', or bring a file with '--weights FILE.safetensors'"
+        " '--weights none', or bring a file with '--weights FILE.safetensors' (where a teacher and a student are"
+        " trained, with '--set teacher.weights=FILE.safetensors' or '--set student.weights=FILE.safetensors')"
     )

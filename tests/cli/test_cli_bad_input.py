@@ -102,6 +102,22 @@ def test_weights_that_cannot_be_had_name_both_ways_out(edgetl, stripes, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_a_typo_in_the_student_is_found_before_a_changed_teacher_is_trained(refused, run_copy, stripes):
+    changed = ("--teacher", "test_vit", "--student", "test_efficientnett")
+    message = refused("run", "--data", stripes, *changed, *quick(), "--out", run_copy)
+    assert "test_efficientnett: no model has this name" in message
+
+
+def test_a_weights_file_is_the_students_where_the_teacher_is_trained(edgetl, refused, finished_run, stripes, tmp_path):
+    file = finished_run / "model.safetensors"
+    models = ("--data", stripes, "--student", "test_efficientnet", "--set", "student.epochs=1")
+    asked = edgetl("distill", *models, "--teacher", finished_run / "teacher", "--weights", file, "--print-config")
+    assert f"weights: {file}" in asked.stdout
+    assert asked.stdout.count("weights: default") == 1, "the teacher's is left alone"
+    message = refused("distill", *models, "--teacher", "test_resnet", "--weights", file)
+    assert "Say which with --set teacher.weights=FILE or --set student.weights=FILE" in message
+
+
 def test_an_output_folder_that_holds_something_else(refused, stripes, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
@@ -142,6 +158,8 @@ def test_a_damaged_manifest(refused, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "manifest.json").write_text("{ cut off")
     assert "manifest.json: damaged" in refused("verify", "run")
+    (tmp_path / "run" / "manifest.json").write_text('{"schema_version": 1}')
+    assert "manifest.json: damaged (no 'files')" in refused("verify", "run")
 
 
 def test_a_format_that_is_none(refused, finished_run):
