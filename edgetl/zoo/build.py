@@ -1,5 +1,7 @@
 """Build a classifier by name, or again from what a run folder recorded."""
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -184,7 +186,8 @@ def _torchvision_state(name: str) -> dict[str, torch.Tensor]:
     from torchvision import models
 
     try:
-        state: dict[str, torch.Tensor] = models.get_model_weights(name).DEFAULT.get_state_dict(progress=False)
+        with redirect_stdout(sys.stderr):  # it prints that it downloads, where our results go
+            state: dict[str, torch.Tensor] = models.get_model_weights(name).DEFAULT.get_state_dict(progress=False)
     except Exception as cause:  # urllib, socket and hash errors alike: the weights are not to be had
         raise unavailable(f"torchvision:{name}", cause) from cause
     return state

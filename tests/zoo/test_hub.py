@@ -31,7 +31,7 @@ same_classes, _ = build_classifier(ModelConfig(model="test_resnet"), 1000, 160, 
 save_file({k: v.contiguous() for k, v in same_classes.net.state_dict().items()}, sys.argv[2])
 facts["entry"] = entry
 check_obtainable(ModelConfig(model="test_resnet"))
-for name in ("test_efficientnet", "test_mambaout"):
+for name in ("test_efficientnet", "test_mambaout", "torchvision:resnet18"):
     try:
         check_obtainable(ModelConfig(model=name))
     except EdgetlError as fault:
@@ -57,6 +57,7 @@ def hub(tmp_path_factory):
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(_SNAPSHOT)
     environment = {**os.environ, "HF_HUB_CACHE": str(place), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment |= {"TORCH_HOME": str(place), "https_proxy": "http://127.0.0.1:9"}  # nobody listens there
     command = [sys.executable, "-c", _CHILD, *(str(place / name) for name in ("built.safetensors", "same.safetensors"))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -87,6 +88,12 @@ def test_weights_that_cannot_be_had_name_both_ways_out(hub):
     assert "'--weights none'" in text
     assert "'--weights FILE.safetensors'" in text
     assert "\n" not in text
+
+
+def test_torchvisions_weights_are_looked_for_before_anything_waits_for_them(hub):
+    kind, _, text = hub[0]["torchvision:resnet18"]
+    assert kind == "WeightsUnavailable"
+    assert text.startswith("torchvision:resnet18: pretrained weights cannot be had here (")
 
 
 def test_a_model_that_never_had_weights_says_so(hub):
