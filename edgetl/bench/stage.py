@@ -76,6 +76,7 @@ def _measure(context: StageContext, artifact: dict[str, str], images: Path) -> d
         "size_bytes": _size_bytes(path),
         "peak_rss_bytes": raw["peak_rss_bytes"],
         "load_ms": raw["load_s"] * 1e3,
+        "warmup_runs": raw["warmup_runs"],
         "inference": asdict(summarize(np.array(raw["infer_s"]), seed=context.recipe.seed)),
         "with_preprocessing": asdict(summarize(np.array(raw["total_s"]), seed=context.recipe.seed)),
     }

@@ -93,8 +93,9 @@ def time_model(
     take turns. A fixed batch of more than one is filled with copies, and its time is that of the whole batch.
 
     Returns:
-        `infer_s`, `total_s` (seconds per call), `load_s` (opening the file, without importing the runtime),
-        `rss_before_load_bytes` (before the runtime is imported), `peak_rss_bytes` and `runtime`.
+        `infer_s`, `total_s` (seconds per call), `warmup_runs` before each, `load_s` (opening the file, without
+        importing the runtime), `rss_before_load_bytes` (before the runtime is imported), `peak_rss_bytes` and
+        `runtime`.
 
     Raises:
         RunnerError: The model cannot be opened or run, carries no contract, or an image cannot be read.
@@ -116,6 +117,7 @@ def time_model(
     return {
         "infer_s": time_calls(lambda turn: model.infer(feeds[turn % len(feeds)]), **limits, clock=clock),
         "total_s": time_calls(total, **limits, clock=clock),
+        "warmup_runs": warmup_runs,
         "load_s": load_s,
         "rss_before_load_bytes": rss_before_load_bytes,
         "peak_rss_bytes": peak_rss_bytes(),

@@ -27,9 +27,10 @@ def test_every_artifact_is_timed_and_described(tmp_path):
     for each in entries:
         assert set(each) == {
             "file", "format", "precision", "runtime", "threads", "batch", "size_bytes", "peak_rss_bytes", "load_ms",
-            "inference", "with_preprocessing",
+            "warmup_runs", "inference", "with_preprocessing",
         }  # fmt: skip
         assert each["batch"] == 1
+        assert each["warmup_runs"] == context.recipe.bench.warmup_runs
         assert each["inference"]["runs"] == each["with_preprocessing"]["runs"] == 64
         assert each["inference"]["p50_low_ms"] <= each["inference"]["p50_ms"] <= each["inference"]["p50_high_ms"]
         assert each["inference"]["p50_ms"] <= each["inference"]["p90_ms"] <= each["inference"]["p99_ms"]
