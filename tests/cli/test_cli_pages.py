@@ -39,11 +39,11 @@ def test_doctor_knows_this_machine(edgetl):
 
 
 def test_init_writes_a_recipe_that_run_takes(edgetl, tmp_path):
-    done = edgetl("init", "--data", "photos", "--target", "rpi5", cwd=tmp_path)
+    done = edgetl("init", "--data", "phötos 😀", "--target", "rpi5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "recipe.yaml").read_text()
     written = yaml.safe_load(text)
-    assert (written["data"]["path"], written["target"]) == ("photos", "rpi5")
+    assert (written["data"]["path"], written["target"]) == ("phötos 😀", "rpi5")
     assert written["teacher"]["weights"] == "default"
     assert edgetl("run", "recipe.yaml", "--print-config", cwd=tmp_path).stdout == text
     again = edgetl("init", cwd=tmp_path)

@@ -116,6 +116,24 @@ def test_tflite_takes_raw_pixels_and_gives_floats(run):
     assert not run.file("model.w8a8.tflite").stat().st_mode & 0o111
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_last_image_sets_the_ranges_too(suffix, run, digits, tmp_path):
+    from edgetl.compress.onnx import quantize_onnx
+    from edgetl.compress.openvino import quantize_openvino
+    from edgetl.compress.tflite import quantize_tflite
+    from edgetl.quiet import quiet
+
+    quantize = {".onnx": quantize_onnx, ".tflite": quantize_tflite, ".xml": quantize_openvino}[suffix]
+    source, dark_NHWC = run.file(f"model.fp32{suffix}"), np.zeros_like(digits[0][:20])
+    answers = []
+    for name, images_NHWC in {"dark": dark_NHWC, "last": np.concatenate([dark_NHWC[1:], digits[0][:1]])}.items():
+        file = tmp_path / f"{name}{suffix}"
+        with quiet():
+            quantize(source, images_NHWC, run.contract, file)
+        answers.append(open_model(file, Session(threads=1)).run(digits[0]))
+    assert not np.allclose(*answers, atol=1e-3)
+
+
 def test_the_images_that_set_the_ranges_are_on_record(run, tmp_path_factory):
     stated = json.loads(run.file("calibration.json").read_text())["images"]
     with small_run.user_cache(tmp_path_factory.getbasetemp()):

@@ -1,13 +1,17 @@
 """Batches: the same for any number of workers and from any epoch on."""
 
 import multiprocessing
-from dataclasses import replace
+import sys
+from dataclasses import dataclass, fields, replace
+from types import ModuleType
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 from edgetl.config import AugmentConfig
+from edgetl.data.index import ImageIndex
 from edgetl.data.loader import ViewDataset, ordered_batches, training_batches, worker_count
 from edgetl.data.views import evaluation, view
 from edgetl.errors import DataError
@@ -89,6 +93,28 @@ def test_workers_change_nothing(large_index):
         as_bytes(ordered_batches(large_index, "train", CONTRACT, batch_size=3, workers=w)) for w in (0, 2)
     )
     assert alone == together
+
+
+@dataclass(frozen=True)
+class CountedIndex(ImageIndex):
+    """Counts how often it is sent to another process; a forked one inherits it instead."""
+
+    sent: ClassVar[int] = 0
+
+    def __reduce__(self):
+        type(self).sent += 1
+        return ImageIndex, tuple(getattr(self, field.name) for field in fields(ImageIndex))
+
+
+def test_workers_are_no_forks_of_a_process_with_jaxs_threads(large_index, monkeypatch):
+    monkeypatch.setattr(CountedIndex, "sent", 0)
+    counted = CountedIndex(*(getattr(large_index, field.name) for field in fields(ImageIndex)))
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    expected = as_bytes(train(counted, workers=1))
+    assert CountedIndex.sent == 0
+    monkeypatch.setitem(sys.modules, "jax", ModuleType("jax"))
+    assert as_bytes(train(counted, workers=1)) == expected
+    assert CountedIndex.sent == 1
 
 
 def test_a_batch_is_never_larger_than_the_split(index):

@@ -168,6 +168,36 @@ def test_student_and_teacher_see_the_same_pixels(tmp_path, tmp_path_factory):
     assert max(losses) < 1e-5
 
 
+@pytest.fixture
+def first_losses(tmp_path, tmp_path_factory):
+    """Distill into another network in one batch an epoch, and return the losses."""
+    data = {"path": str(small_run.colours(tmp_path_factory.getbasetemp())), "resize": "crop"}
+    network = {"model": "test_vit", "small_images": "keep", "batch_size": 64, "learning_rate": 0.001}
+    settings = small_run.recipe(data=data, teacher=network | {"epochs": 3})
+    teacher = run_stages(settings, tmp_path / "teacher", "finetune", ("data", "finetune"), Reporter())
+
+    def distill(name, epochs=1, learning_rate=0.001, **options):
+        student = network | {"epochs": epochs, "learning_rate": learning_rate}
+        asked = small_run.recipe(data=data, student=student, distill=options)
+        run = run_stages(asked, tmp_path / name, "distill", ("data", "distill"), Reporter(), teacher=teacher)
+        return [json.loads(line)["loss"] for line in run.file("metrics.jsonl").read_text().splitlines()]
+
+    return distill
+
+
+def test_the_epochs_cycle_through_the_views(first_losses):
+    """A student that stands still has the same loss whenever the same view comes again, and another on another one."""
+    losses = first_losses("still", epochs=4, learning_rate=1e-12, teacher_views=2)
+    assert losses[2:] == pytest.approx(losses[:2], rel=1e-5)
+    assert losses[0] != pytest.approx(losses[1], rel=1e-5)
+
+
+def test_temperature_and_share_of_the_labels_are_those_of_the_recipe(first_losses):
+    plain = first_losses("plain")[0]
+    assert first_losses("hot", temperature=8.0)[0] != pytest.approx(plain, rel=1e-4)
+    assert first_losses("hard", hard_weight=0.9)[0] != pytest.approx(plain, rel=1e-4)
+
+
 def test_a_distillation_without_a_teacher_says_what_is_missing(teacher, tmp_path):
     from edgetl.distill.stage import run
 

@@ -1,6 +1,7 @@
 """Every runtime gives the reference's probabilities, or says in one line why not."""
 
 import sys
+from functools import partial
 from importlib.metadata import EntryPoint, EntryPoints
 
 import numpy as np
@@ -111,6 +112,26 @@ def test_integer_outputs_are_scaled_back(model_of):
 def test_a_model_of_another_kind_is_refused(model_of):
     with pytest.raises(BrokenModel, match=r"expected one input uint8 \(N, H, W, 3\), found float32 \(any, 8, 8, 3\)"):
         open_model(model_of("onnxruntime", dtype="FLOAT"), Session(threads=1))
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_onnx_runtime_that_falls_back_to_the_cpu_is_refused(model_of, monkeypatch):
+    """It takes a provider that it does not have for a wish, and computes elsewhere."""
+    import onnxruntime
+
+    claimed = ["CUDAExecutionProvider", *onnxruntime.get_available_providers()]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: claimed)
+    with pytest.raises(UnsupportedDevice, match="asked for CUDAExecutionProvider, onnxruntime chose CPUExecution"):
+        open_model(model_of("onnxruntime"), Session(threads=1, device="cuda"))
+
+
+def test_litert_says_whether_xnnpack_took_the_graph(model_of, monkeypatch):
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    assert open_model(model_of("litert"), Session(threads=1)).provider() == "XNNPACK"
+    plain = partial(Interpreter, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+    monkeypatch.setattr(find_backend("litert"), "_interpreter_class", staticmethod(lambda: plain))
+    assert open_model(model_of("litert"), Session(threads=1)).provider() == "builtin"
 
 
 def test_openvino_computes_in_single_precision(model_of):

@@ -16,7 +16,7 @@ from edgetl.errors import ConfigError
 from edgetl.pipeline import run_stages
 from edgetl.reporter import Reporter
 from edgetl.train.evaluation import evaluate
-from edgetl.train.loop import peak_learning_rate
+from edgetl.train.loop import _optimizer, peak_learning_rate
 from edgetl.zoo.build import load_classifier
 
 EPOCHS = 4
@@ -161,6 +161,27 @@ def test_a_trained_run_is_a_start_for_another_number_of_classes(trained, setting
     run = train(tmp_path / "run", settings.model_copy(update={"teacher": teacher}))
     origin = run.manifest["model"]["origin"]
     assert (origin["weights_sha256"], origin["head_replaced"]) == (sha256_of(RunFolder.file(trained, weights)), True)
+
+
+def test_label_smoothing_is_that_of_the_recipe(settings, tmp_path):
+    losses = []
+    for smoothing in (0.0, 0.5):
+        teacher = settings.teacher.model_copy(update={"label_smoothing": smoothing, "epochs": 1})
+        run = train(tmp_path / f"{smoothing}", settings.model_copy(update={"teacher": teacher}))
+        losses.append(records_of(run)[0]["loss"])
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+
+
+def test_weights_decay_but_biases_and_norms_do_not():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    network.requires_grad_(True)
+    before = [value.detach().clone() for value in network.parameters()]
+    optimizer = _optimizer(network, TeacherConfig(weight_decay=0.5, learning_rate=0.1))
+    for value in network.parameters():
+        value.grad = torch.zeros_like(value)
+    optimizer.step()
+    changed = [not torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)]
+    assert changed == [True, False, False, False]
 
 
 @pytest.mark.parametrize(
