@@ -16,7 +16,7 @@ from edgetl.targets import find_target
 
 TEST_IMAGES = 60
 # One timed second per series is the least that a recipe allows; tests need none.
-FAST_BENCH = BenchConfig.model_construct(threads="auto", warmup_runs=1, min_samples=64, min_seconds=0.0)
+FAST_BENCH = BenchConfig.model_construct(threads="auto", warmup_runs=3, min_samples=64, min_seconds=0.0)
 RECIPE = Recipe(target="linux-x86").model_copy(update={"bench": FAST_BENCH})
 
 
