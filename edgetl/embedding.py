@@ -4,6 +4,8 @@ Each format has its own place for such a note: ONNX `metadata_props`, OpenVINO `
 runner's backends read it back.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from edgetl.artifact import write_atomic
 from edgetl.runner.contract import METADATA_KEY, Contract
 
-__all__ = ["embed_in_onnx", "embed_in_openvino", "embed_in_tflite"]
+__all__ = ["edited_tflite", "embed_in_onnx", "embed_in_openvino", "embed_in_tflite"]
 
 
 def embed_in_onnx(model: Any, contract: Contract) -> None:
@@ -30,6 +32,13 @@ def embed_in_openvino(model: Any, contract: Contract) -> None:
 
 def embed_in_tflite(file: Path, contract: Contract) -> None:
     """Write the contract into a TFLite file, in place of one that is there."""
+    with edited_tflite(file) as model:
+        _metadata_buffer(model).data = contract.to_json().encode()
+
+
+@contextmanager
+def edited_tflite(file: Path) -> Iterator[Any]:
+    """Give a TFLite file as a `ModelT` of its schema; what was changed inside is written back whole."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
@@ -39,14 +48,16 @@ def embed_in_tflite(file: Path, contract: Contract) -> None:
         if stored.offset > 1:  # large buffers lie behind the table, at places that move when it grows: take them in
             stored.data = np.frombuffer(content, np.uint8, stored.size, stored.offset)
             stored.offset = stored.size = 0
-    _metadata_buffer(model, schema).data = contract.to_json().encode()
+    yield model
     builder = flatbuffers.Builder(len(content) + (1 << 16))
     builder.Finish(model.Pack(builder), b"TFL3")
     write_atomic(file, bytes(builder.Output()))
 
 
-def _metadata_buffer(model: Any, schema: Any) -> Any:
+def _metadata_buffer(model: Any) -> Any:
     """The buffer of the contract's metadata entry; both are made if there are none."""
+    from ai_edge_litert import schema_py_generated as schema
+
     model.metadata = model.metadata or []
     for entry in model.metadata:
         if entry.name == METADATA_KEY.encode():

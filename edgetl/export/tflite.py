@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from edgetl.embedding import embed_in_tflite
+from edgetl.embedding import edited_tflite, embed_in_tflite
 from edgetl.export.deployable import Deployable
 from edgetl.runner.contract import Contract
 from edgetl.zoo.torchvision_ops import ensure_torchvision
@@ -19,4 +19,21 @@ def write_tflite(deployable: Deployable, contract: Contract, batch: int, file: P
 
     example = torch.zeros(batch, contract.height, contract.width, 3, dtype=torch.uint8)
     litert_torch.convert(deployable, sample_kwargs={"image": example}).export(str(file))
+    _flatten_biases(file)
     embed_in_tflite(file, contract)
+
+
+def _flatten_biases(file: Path) -> None:
+    """Make vectors of the biases `(1, 1, 1, C)` that the converter folds into fully connected layers (ConvNeXt).
+
+    The quantizer scales a bias along its first axis, and no runtime opens the file if that is not the axis of C.
+    """
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    with edited_tflite(file) as model:
+        graph = model.subgraphs[0]
+        for operator in graph.operators:
+            layer = model.operatorCodes[operator.opcodeIndex].builtinCode == BuiltinOperator.FULLY_CONNECTED
+            if layer and len(operator.inputs) == 3 and operator.inputs[2] >= 0:
+                bias = graph.tensors[operator.inputs[2]]
+                bias.shape = [max(bias.shape)]

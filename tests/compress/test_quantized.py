@@ -9,9 +9,14 @@ import small_run
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgetl.artifact import RunFolder
+from edgetl.compress.onnx import quantize_onnx
+from edgetl.compress.openvino import quantize_openvino
+from edgetl.compress.tflite import quantize_tflite
 from edgetl.data.index import read_index
 from edgetl.errors import RunFolderError
+from edgetl.export import stage as export
 from edgetl.pipeline import run_stages
+from edgetl.quiet import quiet
 from edgetl.reporter import Reporter
 from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
@@ -116,12 +121,21 @@ def test_tflite_takes_raw_pixels_and_gives_floats(run):
     assert not run.file("model.w8a8.tflite").stat().st_mode & 0o111
 
 
+def test_a_bias_that_the_converter_shapes_like_an_image_is_quantized(tmp_path):
+    """A ConvNeXt's scaled residual becomes a fully connected layer with a bias `(1, 1, 1, C)`."""
+    folder = small_run.untrained(tmp_path, "test_convnext", side=32)
+    settings = small_run.recipe(export={"formats": ["tflite"]})
+    export.run(small_run.context(folder, tmp_path, settings))
+    images_NHWC = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    with quiet():
+        quantize_tflite(tmp_path / "model.fp32.tflite", images_NHWC, folder.contract, tmp_path / "model.w8a8.tflite")
+    files = [tmp_path / f"model.{precision}.tflite" for precision in ("fp32", "w8a8")]
+    answers = [open_model(file, Session(threads=1)).run(images_NHWC) for file in files]
+    np.testing.assert_allclose(*answers, atol=0.05)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_last_image_sets_the_ranges_too(suffix, run, digits, tmp_path):
-    from edgetl.compress.onnx import quantize_onnx
-    from edgetl.compress.openvino import quantize_openvino
-    from edgetl.compress.tflite import quantize_tflite
-    from edgetl.quiet import quiet
 
     quantize = {".onnx": quantize_onnx, ".tflite": quantize_tflite, ".xml": quantize_openvino}[suffix]
     source, dark_NHWC = run.file(f"model.fp32{suffix}"), np.zeros_like(digits[0][:20])
@@ -155,10 +169,8 @@ def test_a_run_without_an_export_has_nothing_to_quantize(tmp_path, tmp_path_fact
 @pytest.mark.parametrize(("batch", "images"), [(2, 7), (8, 5)])
 def test_a_tflite_file_of_a_larger_batch_is_quantized_too(batch, images, run, digits, tmp_path):
     """Also when the images do not fill a whole number of calls, or not even one."""
-    from edgetl.compress.tflite import quantize_tflite
     from edgetl.export.deployable import load_deployable
     from edgetl.export.tflite import write_tflite
-    from edgetl.quiet import quiet
 
     contract = small_run.context(run, tmp_path).contract
     source, file = tmp_path / "model.fp32.tflite", tmp_path / "model.w8a8.tflite"
