@@ -63,8 +63,13 @@ def _teacher_weights(context: StageContext) -> Any:
     return context.teacher.manifest["files"]["model.safetensors"]["sha256"] if context.teacher else None
 
 
+def _tools(context: StageContext) -> Any:
+    """Another converter or edgetl may write another file; training does not ask, since to repeat it would be dear."""
+    return [versions(), context.target.model_dump()]
+
+
 def _measured(context: StageContext) -> Any:
-    return [machine(), versions(), context.target.model_dump()]
+    return [machine(), _tools(context)]
 
 
 STAGES: dict[str, Stage] = {
@@ -73,8 +78,8 @@ STAGES: dict[str, Stage] = {
     "distill": Stage(
         _from("edgetl.distill.stage"), ("student", "distill", "augment", "seed"), ("data",), also=_teacher_weights
     ),
-    "export": Stage(_from("edgetl.export.stage"), ("export",), _TRAINED, also=lambda c: c.target.model_dump()),
-    "quantize": Stage(_from("edgetl.compress.stage"), ("quantize", "seed"), ("data", "export")),
+    "export": Stage(_from("edgetl.export.stage"), ("export",), _TRAINED, also=_tools),
+    "quantize": Stage(_from("edgetl.compress.stage"), ("quantize", "seed"), ("data", "export"), also=_tools),
     "verify": Stage(
         _from("edgetl.verify.stage"), ("verify", "quantize"), ("data", *_TRAINED, "export", "quantize"), also=_measured
     ),
