@@ -104,8 +104,11 @@ def context(folder: RunFolder, out: Path, settings: Recipe | None = None, target
 
 
 def _spread_statistics(network: torch.nn.Module) -> None:
-    """Give every norm statistics of its own: a mean of 0 and a variance of 1 would hide a fold that goes wrong."""
+    """Give every bias, scale and statistic a value of its own: zeros and ones would hide a fold that goes wrong."""
     generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        if parameter.ndim == 1:
+            parameter.data.add_(torch.empty_like(parameter).uniform_(-0.1, 0.1, generator=generator))
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2, generator=generator)

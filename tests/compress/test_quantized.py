@@ -130,8 +130,8 @@ def test_a_bias_that_the_converter_shapes_like_an_image_is_quantized(tmp_path):
     with quiet():
         quantize_tflite(tmp_path / "model.fp32.tflite", images_NHWC, folder.contract, tmp_path / "model.w8a8.tflite")
     files = [tmp_path / f"model.{precision}.tflite" for precision in ("fp32", "w8a8")]
-    answers = [open_model(file, Session(threads=1)).run(images_NHWC) for file in files]
-    np.testing.assert_allclose(*answers, atol=0.05)
+    floats_NK, integers_NK = (open_model(file, Session(threads=1)).run(images_NHWC) for file in files)
+    assert np.corrcoef(floats_NK.ravel(), integers_NK.ravel())[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
