@@ -23,7 +23,7 @@ from typing import Any
 from edgetl.errors import RunFolderError
 from edgetl.runner.contract import Contract
 
-__all__ = ["MANIFEST_SCHEMA", "RunFolder", "hash_of", "is_run_folder", "sha256_of", "write_atomic"]
+__all__ = ["MANIFEST_SCHEMA", "RunFolder", "hash_of", "run_folders", "sha256_of", "write_atomic"]
 
 MANIFEST_SCHEMA = 1
 _MANIFEST = "manifest.json"
@@ -54,17 +54,34 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+    _sync_names(path.parent)
 
 
-def is_run_folder(name: str) -> bool:
-    """Tell whether a teacher's name is a run folder rather than a model's name."""
+def _sync_names(folder: Path) -> None:
+    """Make a rename last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def run_folders(name: str) -> tuple[Path, ...]:
+    """The run folders that a teacher's name gives, one or several with commas; empty if it is a model's name."""
+    if _is_run_folder(name):
+        return (Path(name),)
+    parts = [part.strip() for part in name.split(",")]
+    return tuple(map(Path, parts)) if len(parts) > 1 and any(map(_is_run_folder, parts)) else ()
+
+
+def _is_run_folder(name: str) -> bool:
     return bool(name) and ((Path(name) / _MANIFEST).is_file() or ("/" in name and Path(name).is_dir()))
 
 
 def _is_unfinished(name: str) -> bool:
     """Tell whether a file or folder is what a run leaves that was killed before its first stage was kept."""
     killed_write = name.startswith(".") and name.endswith(".tmp")
-    return name == "teacher" or name.startswith((_PARTIAL, _CHECKPOINT)) or killed_write
+    return name == "teacher" or name.startswith((_PARTIAL, _CHECKPOINT, "assistant-")) or killed_write
 
 
 class RunFolder:
@@ -117,6 +134,11 @@ class RunFolder:
                     f"{path}: holds something else ({', '.join(foreign[:3])}). Choose an empty or new folder with --out"
                 )
         return cls(path, {"schema_version": MANIFEST_SCHEMA, "stages": {}, "files": {}, "metrics": {}})
+
+    def reload(self) -> None:
+        """Read the manifest again, after another process may have written it."""
+        if (self.path / _MANIFEST).is_file():
+            self.manifest = RunFolder.open(self.path).manifest
 
     @property
     def contract(self) -> Contract:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 _INTERRUPTED = 130
+_CONTROL_SEEDS = 3
 
 app = typer.Typer(
     name="edgetl",
@@ -41,10 +42,25 @@ _Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 _Target = Annotated[str | None, typer.Option(help="Device to export for; 'edgetl targets' lists them.")]
 _Formats = Annotated[str | None, typer.Option("--format", metavar="F,F", help="Any of onnx,tflite,openvino.")]
-_Teacher = Annotated[str | None, typer.Option(help="Model name, or the run folder of a trained teacher.")]
+_Teacher = Annotated[
+    str | None, typer.Option(help="Model name, or run folders of trained teachers (several, with commas, as one).")
+]
 _Student = Annotated[str | None, typer.Option(help="Model name: an alias, a timm name or torchvision:NAME.")]
 _RecipeFile = Annotated[
     Path | None, typer.Argument(metavar="RECIPE.yaml", help="A recipe; 'edgetl init' writes one.", show_default=False)
+]
+_Preset = Annotated[
+    str | None, typer.Option("--recipe", metavar="fast|balanced|patient", help="How much training buys the student.")
+]
+_Loss = Annotated[
+    str | None,
+    typer.Option(metavar="L[=W],...", help="Any of kd,dkd,dist,crd,feature,hard, weighted: dist=2,hard. See README."),
+]
+_Unlabelled = Annotated[
+    str | None, typer.Option(metavar="DIR", help="More images, labels not needed: the teacher knows them.")
+]
+_Control = Annotated[
+    bool, typer.Option("--control", help="Also train without the teacher, and say whether it helped (3 seeds).")
 ]
 _PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the recipe that would run, and stop.")]
 
@@ -74,6 +90,10 @@ def run(
     teacher: _Teacher = None,
     student: _Student = None,
     weights: _Weights = None,
+    preset: _Preset = None,
+    loss: _Loss = None,
+    unlabelled: _Unlabelled = None,
+    control: _Control = False,
     target: _Target = None,
     formats: _Formats = None,
     out: _Out = None,
@@ -84,15 +104,16 @@ def run(
     print_config: _PrintConfig = False,
     json: _Json = False,
 ) -> None:
-    """Run the whole chain: data, finetune, distill, export, quantize, verify, bench, report.
+    """Run the whole chain: data, finetune, distill, control (if asked), export, quantize, verify, bench, report.
 
     What has not changed since the last time is not done again, so an interrupted run goes on where it was.
     """
     from edgetl.pipeline import selection
 
     flags = _flags(
-        data=data, teacher=teacher, student=student, weights=weights, target=target, formats=formats, seed=seed
-    )
+        data=data, teacher=teacher, student=student, weights=weights, target=target, formats=formats, seed=seed,
+        preset=preset, loss=loss, unlabelled=unlabelled, control=control,
+    )  # fmt: skip
     asked = _recipe(recipe, flags, settings, print_config)
     _chain(asked, out, selection(first, last), json)
 
@@ -104,6 +125,10 @@ def distill(
     teacher: _Teacher = None,
     student: _Student = None,
     weights: _Weights = None,
+    preset: _Preset = None,
+    loss: _Loss = None,
+    unlabelled: _Unlabelled = None,
+    control: _Control = False,
     out: _Out = None,
     seed: _Seed = None,
     settings: _Set = None,
@@ -112,11 +137,15 @@ def distill(
 ) -> None:
     """Train a small student on a teacher's answers.
 
-    A teacher given by name is fine-tuned first on the same data; one given as a run folder is used as it is.
+    A teacher given by name is fine-tuned first on the same data; one given as a run folder is used as it is. Under
+    'torchrun' (or 'accelerate launch' on GPUs) many processes share the work.
     """
-    flags = _flags(data=data, teacher=teacher, student=student, weights=weights, seed=seed)
+    flags = _flags(
+        data=data, teacher=teacher, student=student, weights=weights, seed=seed,
+        preset=preset, loss=loss, unlabelled=unlabelled, control=control,
+    )  # fmt: skip
     asked = _recipe(recipe, flags, settings, print_config)
-    _chain(asked, out, ("data", "finetune", "distill"), json)
+    _chain(asked, out, ("data", "finetune", "distill", "control"), json)
 
 
 @app.command(epilog="Example: [bold]edgetl finetune --model resnet50 --data photos[/bold]")
@@ -239,7 +268,8 @@ def init(
 
 def _flags(**given: Any) -> dict[str, Any]:
     """Turn flags into `section.field` values of the recipe; those not given leave the recipe alone."""
-    from edgetl.artifact import is_run_folder
+    from edgetl.artifact import run_folders
+    from edgetl.recipes import preset_values, read_losses
 
     places = {
         "data": "data.path",
@@ -248,12 +278,19 @@ def _flags(**given: Any) -> dict[str, Any]:
         "student": "student.model",
         "formats": "export.formats",
         "scheme": "quantize.scheme",
+        "unlabelled": "distill.unlabelled",
     }
-    flags = {places.get(name, name): value for name, value in given.items() if value is not None}
+    preset, loss, control = (given.pop(name, None) for name in ("preset", "loss", "control"))
+    flags = preset_values(preset) if preset else {}
+    flags |= {places.get(name, name): value for name, value in given.items() if value is not None}
+    if loss:
+        flags["distill.loss"] = read_losses(loss)
+    if control:
+        flags["control.seeds"] = _CONTROL_SEEDS
     weights = flags.pop("weights", None)
     if weights is not None:
         flags["student.weights"] = weights
-        if not is_run_folder(flags.get("teacher.model", "")):
+        if not run_folders(flags.get("teacher.model", "")):
             if weights not in ("default", "none"):
                 hint = "Say which with --set teacher.weights=FILE or --set student.weights=FILE."
                 raise ConfigError("--weights", "a file fits either the teacher or the student", hint=hint)
@@ -311,10 +348,12 @@ def _on_run(run_folder: Path, verb: str, flags: dict[str, Any], settings: list[s
 def _session(place: Path, json: bool) -> Iterator[Any]:
     """Give a reporter; show a run whose proof failed before the error, and turn Ctrl-C into a word on how to go on."""
     from edgetl.artifact import RunFolder
+    from edgetl.processes import launched
+    from edgetl.reporter import Reporter
     from edgetl.terminal import TerminalReporter
 
     try:
-        yield TerminalReporter()
+        yield TerminalReporter() if launched().first else Reporter()
     except ProofFailed:
         _show(RunFolder.open(place), json)
         raise
@@ -324,8 +363,11 @@ def _session(place: Path, json: bool) -> Iterator[Any]:
 
 
 def _show(folder: Any, json: bool) -> None:
+    from edgetl.processes import launched
     from edgetl.terminal import print_json, print_run
 
+    if not launched().first:
+        return
     if json:
         print_json({"run": str(folder.path), "metrics": folder.manifest["metrics"]})
     else:

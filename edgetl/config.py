@@ -11,10 +11,12 @@ __all__ = [
     "FORMATS",
     "AugmentConfig",
     "BenchConfig",
+    "ControlConfig",
     "DataConfig",
     "DistillConfig",
     "ExportConfig",
     "Format",
+    "Loss",
     "ModelConfig",
     "QuantizeConfig",
     "Recipe",
@@ -24,6 +26,7 @@ __all__ = [
     "VerifyConfig",
 ]
 
+Loss = Literal["kd", "dkd", "dist", "crd", "feature", "hard"]
 Format = Literal["onnx", "tflite", "openvino"]
 FORMATS: tuple[Format, ...] = ("onnx", "tflite", "openvino")
 
@@ -111,12 +114,18 @@ class ModelConfig(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Probability taken from the true class and spread over all, when trained on labels."""
 
+    resize_from: float = Field(1.0, ge=0.25, le=1)
+    """Input side at the first step, as a fraction of the full one, to which it grows (progressive resizing)."""
+
+    average_decay: float = Field(0.0, ge=0, lt=1)
+    """Decay of a moving average of the weights, which is then what is kept; 0 for none."""
+
 
 class TeacherConfig(ModelConfig):
     """The large network, and how it is fine-tuned."""
 
     model: str = "resnet50"
-    """An alias such as resnet50, any timm name, torchvision:NAME, or the run folder of a trained model."""
+    """An alias such as resnet50, any timm name, torchvision:NAME, or run folders of trained models, with commas."""
 
     epochs: int = Field(10, ge=1, le=10_000)
     """Passes over the training images."""
@@ -133,16 +142,47 @@ class StudentConfig(ModelConfig):
 
 
 class DistillConfig(Section):
-    """How the student learns from the teacher: Hinton et al., arXiv 1503.02531, on shared views (arXiv 2106.05237)."""
+    """How the student learns from the teacher, on the very pixels that the teacher saw (arXiv 2106.05237)."""
+
+    loss: dict[Loss, Annotated[float, Field(gt=0, le=1000)]] = Field({"kd": 0.9, "hard": 0.1}, min_length=1)
+    """Weight of each loss: kd, dkd, dist (of answers), feature, crd (of features), hard (of true labels)."""
 
     temperature: float = Field(4.0, gt=0, le=100)
-    """Divides the logits of both before the softmax."""
+    """Divides the logits of both before the softmax, in kd, dkd and dist."""
 
-    hard_weight: float = Field(0.1, ge=0, le=1)
-    """Weight of the true labels in the loss; the teacher has the rest."""
+    mixup: float = Field(0.0, ge=0, le=0.5)
+    """Largest share of another image that is mixed into a view, as a fraction of 1; teacher and student see the mix."""
 
-    teacher_views: int = Field(4, ge=1, le=1000)
-    """Augmented views of each image that the teacher answers once; the epochs cycle through them."""
+    teacher_views: int = Field(4, ge=1, le=10_000)
+    """Augmented views of each image that the teacher answers once; epoch e shows view e modulo this number."""
+
+    teacher_precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the teacher's answers; 'auto' is bf16 where the processor has instructions for it."""
+
+    top_k: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Answers that are kept of each view, the rest being spread evenly; 'auto' keeps all up to 64 classes, else 16."""
+
+    cache: str = "auto"
+    """Folder of the teacher's answers; 'auto' is beside the teacher's weights, for all its students."""
+
+    keep_pixels: Literal["auto", "always", "never"] = "auto"
+    """Whether views are stored while the student trains; 'auto' does where it saves time and fits on the disk."""
+
+    unlabelled: str = ""
+    """A folder of further images, labels not needed, on which the student learns from the teacher alone."""
+
+    class_map: dict[str, str] = {}
+    """The teacher's name of a class where it differs from the data's: {oak: Quercus}."""
+
+    assistants: tuple[str, ...] = ()
+    """Models between teacher and student, large to small: each learns from the one before (arXiv 1902.03393)."""
+
+
+class ControlConfig(Section):
+    """Whether the teacher helped: the student trained without it, under the same budget."""
+
+    seeds: int = Field(0, ge=0, le=100)
+    """Trainings with and without the teacher that are compared; 0 for none, 3 with --control."""
 
 
 class ExportConfig(Section):
@@ -203,11 +243,15 @@ class Recipe(Section):
     target: str = "linux-x86"
     """The device, a name that 'edgetl targets' lists or a YAML file of yours."""
 
+    checkpoint_seconds: float = Field(20.0, ge=0)
+    """Least time between two checkpoints of a training; they take 1/30 of the time at most. 0: after every step."""
+
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     teacher: TeacherConfig = TeacherConfig()
     student: StudentConfig = StudentConfig()
     distill: DistillConfig = DistillConfig()
+    control: ControlConfig = ControlConfig()
     export: ExportConfig = ExportConfig()
     quantize: QuantizeConfig = QuantizeConfig()
     verify: VerifyConfig = VerifyConfig()

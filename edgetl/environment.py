@@ -24,7 +24,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 """Distributions that each extra brings."""
 
 _INTERESTING_FLAGS = (
-    "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp", "i8mm", "asimdhp",
+    "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8",
+    "asimd", "asimddp", "i8mm", "asimdhp", "bf16",
 )  # fmt: skip
 
 

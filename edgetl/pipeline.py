@@ -13,19 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import edgetl
-from edgetl.artifact import RunFolder, is_run_folder
+from edgetl.artifact import RunFolder, run_folders
 from edgetl.config import ModelConfig, Recipe
 from edgetl.environment import machine, require, versions
 from edgetl.errors import ConfigError, ProofFailed, RunFolderError, StorageFault, is_storage_fault
+from edgetl.processes import launched
 from edgetl.reporter import Reporter
 from edgetl.stage import StageContext
-from edgetl.stages import CHAIN, STAGES, Kind, inputs_of, readers_of
+from edgetl.stages import CHAIN, STAGES, TOGETHER, Kind, inputs_of, readers_of
 from edgetl.targets import find_target
 
 __all__ = ["finetune_only", "run_chain", "run_stages", "run_verb", "selection"]
 
-_NEEDS = {"data": "train", "finetune": "train", "distill": "train", "verify": "train", "report": "report"}
+_NEEDS = {
+    "data": "train", "finetune": "train", "distill": "train", "control": "train", "verify": "train", "report": "report",
+}  # fmt: skip
 _TEACHER = "teacher"
+_ASSISTANT = "assistant-"
 _FULL_DISK_BYTES = 1 << 20
 
 
@@ -59,20 +63,36 @@ def run_chain(recipe: Recipe, out: Path, stages: Iterable[str], reporter: Report
     """
     stages = tuple(stages)
     _preflight(recipe, stages, RunFolder.prepare(out), reporter)
-    teacher = _teacher_for(recipe, out, stages, reporter)
-    if "model.safetensors" not in teacher.manifest["files"]:
-        return teacher  # asked to stop at its data
-    return run_stages(recipe, out, "distill", [s for s in stages if s != "finetune"], reporter, teacher=teacher)
+    teachers = _teachers_for(recipe, out, stages, reporter)
+    if not all("model.safetensors" in teacher.manifest["files"] for teacher in teachers):
+        return teachers[0]  # asked to stop at its data
+    if "distill" in stages:
+        teachers = _assistants(recipe, out, teachers, reporter)
+    left_out = {"finetune"} if recipe.control.seeds else {"finetune", "control"}
+    wanted = [name for name in stages if name not in left_out]
+    return run_stages(recipe, out, "distill", wanted, reporter, teachers=teachers)
 
 
-def _teacher_for(recipe: Recipe, out: Path, stages: tuple[str, ...], reporter: Reporter) -> RunFolder:
-    """The teacher's run: the one that is given, or one of the run's own, made as far as the stages ask."""
-    if is_run_folder(recipe.teacher.model):
-        return RunFolder.open(Path(recipe.teacher.model))
+def _teachers_for(recipe: Recipe, out: Path, stages: tuple[str, ...], reporter: Reporter) -> tuple[RunFolder, ...]:
+    """The teachers' runs: those that are given, or one of the run's own, made as far as the stages ask."""
+    if given := run_folders(recipe.teacher.model):
+        return tuple(RunFolder.open(path) for path in given)
     own = [name for name in stages if name in ("data", "finetune")]
     if own:
-        return run_stages(recipe, out / _TEACHER, "finetune", own, reporter)
-    return RunFolder.open(out / _TEACHER)
+        return (run_stages(recipe, out / _TEACHER, "finetune", own, reporter),)
+    return (RunFolder.open(out / _TEACHER),)
+
+
+def _assistants(
+    recipe: Recipe, out: Path, teachers: tuple[RunFolder, ...], reporter: Reporter
+) -> tuple[RunFolder, ...]:
+    """Distill step by step through the recipe's assistants; the last one is the student's teacher."""
+    for number, model in enumerate(recipe.distill.assistants, start=1):
+        student = recipe.student.model_copy(update={"model": model})
+        place = out / f"{_ASSISTANT}{number}"
+        own = recipe.model_copy(update={"student": student})
+        teachers = (run_stages(own, place, "distill", ("data", "distill"), reporter, teachers=teachers),)
+    return teachers
 
 
 def finetune_only(recipe: Recipe, out: Path, reporter: Reporter) -> RunFolder:
@@ -106,14 +126,13 @@ def run_verb(verb: str, recipe: Recipe, folder: RunFolder, reporter: Reporter) -
             require(_NEEDS[name])
     kind: Kind = folder.manifest["kind"]
     again = {"verify", "bench"} & {verb}  # who asks for a proof or a measurement wants one of the files as they are now
-    return run_stages(recipe, folder.path, kind, wanted, reporter, teacher=_teacher_of(folder), again=again)
+    return run_stages(recipe, folder.path, kind, wanted, reporter, teachers=_teachers_of(folder), again=again)
 
 
-def _teacher_of(folder: RunFolder) -> RunFolder | None:
-    """The run that this one was distilled from, if it is still there."""
-    teacher = folder.manifest.get("lineage", {}).get("teacher")
-    path = folder.path / teacher["run"] if teacher else None
-    return RunFolder.open(path) if path and (path / "manifest.json").is_file() else None
+def _teachers_of(folder: RunFolder) -> tuple[RunFolder, ...]:
+    """The runs that this one was distilled from, if they are still there."""
+    paths = [folder.path / teacher["run"] for teacher in folder.manifest.get("lineage", {}).get("teachers", [])]
+    return tuple(RunFolder.open(path) for path in paths if (path / "manifest.json").is_file())
 
 
 def run_stages(
@@ -123,7 +142,7 @@ def run_stages(
     stages: Iterable[str],
     reporter: Reporter,
     *,
-    teacher: RunFolder | None = None,
+    teachers: tuple[RunFolder, ...] = (),
     again: Container[str] = (),
 ) -> RunFolder:
     """Run stages in one run folder, in order, each only if it has to or is to run `again`.
@@ -135,9 +154,9 @@ def run_stages(
     folder = RunFolder.prepare(out)
     if folder.manifest.get("kind", kind) != kind:
         raise RunFolderError(f"{out}: holds the result of '{folder.manifest['kind']}'. Choose another place with --out")
-    target = find_target(recipe.target)
+    context = StageContext(recipe, find_target(recipe.target), folder, out, reporter, "", teachers, launched())
     for name in (n for n in CHAIN if n in set(stages)):
-        _run_stage(name, kind, StageContext(recipe, target, folder, out, reporter, "", teacher), again=name in again)
+        _run_stage(name, kind, context, again=name in again)
     failure = (folder.stage("verify") or {}).get("failure")
     if failure and "verify" in stages:
         raise ProofFailed(f"{out}: {failure}")
@@ -145,21 +164,42 @@ def run_stages(
 
 
 def _run_stage(name: str, kind: Kind, context: StageContext, *, again: bool) -> None:
-    stage, folder, reporter = STAGES[name], context.folder, context.reporter
-    inputs = inputs_of(name, context)
-    title = f"teacher's {name}" if kind == "finetune" and folder.path.name == _TEACHER else name
-    if not again and folder.is_current(name, inputs):
-        reporter.say(f"{title}: nothing has changed")
-        return
+    """Run a stage if it has to; of several processes the first decides, and the others take part or wait."""
+    processes, folder = context.processes, context.folder
+    inputs, current = None, None
+    if processes.first:
+        inputs = inputs_of(name, context)
+        current = not again and folder.is_current(name, inputs)
+    inputs, current = processes.agree((inputs, current))
+    title = f"{folder.path.name}'s {name}" if _is_nested(folder) else name
+    if current:
+        context.reporter.say(f"{title}: nothing has changed")
+    elif processes.first:
+        record = _make(name, kind, replace(context, inputs=inputs))
+        context.reporter.say(f"{title}: done in {record['seconds']:.1f} s{_numbers(record['metrics'])}")
+    elif name in TOGETHER:
+        STAGES[name].load()(replace(context, inputs=inputs))
+    if processes.count > 1:
+        processes.wait()
+        folder.reload()
+
+
+def _is_nested(folder: RunFolder) -> bool:
+    return folder.path.name == _TEACHER or folder.path.name.startswith(_ASSISTANT)
+
+
+def _make(name: str, kind: Kind, context: StageContext) -> dict[str, Any]:
+    """Run a stage and keep what it made; returns its record."""
+    folder, reporter = context.folder, context.reporter
     start = time.perf_counter()
     reporter.take_library_seconds()
     try:
         with folder.writing(name) as partial:
             with reporter.library("importing libraries"):
-                function = stage.load()
-            result = function(replace(context, out=partial, inputs=inputs))
+                function = STAGES[name].load()
+            result = function(replace(context, out=partial))
             record = {
-                "inputs": inputs,
+                "inputs": context.inputs,
                 "metrics": result.metrics,
                 **result.details,
                 "failure": result.failure,
@@ -171,7 +211,7 @@ def _run_stage(name: str, kind: Kind, context: StageContext, *, again: bool) -> 
         if fault := _storage_fault(cause, folder.path):
             raise fault from cause
         raise
-    reporter.say(f"{title}: done in {record['seconds']:.1f} s{_numbers(result.metrics)}")
+    return record
 
 
 def _facts(context: StageContext, kind: Kind) -> dict[str, Any]:
@@ -198,7 +238,7 @@ def _storage_fault(cause: Exception, place: Path) -> StorageFault | None:
 
 def _preflight(recipe: Recipe, stages: tuple[str, ...], folder: RunFolder, reporter: Reporter) -> None:
     """Find out before the first hour of training what would stop the last minute."""
-    from edgetl.data.stage import fingerprint
+    from edgetl.data.stage import fingerprint, unlabelled_fingerprint
 
     target = find_target(recipe.target)
     for name in stages:
@@ -209,7 +249,10 @@ def _preflight(recipe: Recipe, stages: tuple[str, ...], folder: RunFolder, repor
             require(extra)
     if {"finetune", "distill"} & set(stages):
         fingerprint(recipe)
-        trained = (recipe.student,) if is_run_folder(recipe.teacher.model) else (recipe.teacher, recipe.student)
+        unlabelled_fingerprint(recipe)
+        assistants = [recipe.student.model_copy(update={"model": model}) for model in recipe.distill.assistants]
+        own = [] if run_folders(recipe.teacher.model) else [recipe.teacher]
+        trained = [*own, *assistants, recipe.student]
         _check_models((model for model in trained if not _was_trained(model, folder)), reporter)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgetl.artifact import RunFolder
 from edgetl.config import Recipe
+from edgetl.processes import Processes
 from edgetl.reporter import Reporter
 from edgetl.runner.contract import Contract
 from edgetl.targets import Target
@@ -30,8 +31,11 @@ class StageContext:
     inputs: str
     """Hash of everything the stage depends on; a checkpoint of another hash is not ours to continue."""
 
-    teacher: RunFolder | None = None
-    """The teacher's run folder, for distillation."""
+    teachers: tuple[RunFolder, ...] = ()
+    """Run folders of the teachers, for distillation; several answer together."""
+
+    processes: Processes = field(default_factory=Processes)
+    """Those that run this stage together; only the first one writes."""
 
     @property
     def contract(self) -> Contract:

@@ -9,15 +9,20 @@ from edgetl.artifact import hash_of
 from edgetl.environment import machine, versions
 from edgetl.stage import StageContext, StageFunction, StageResult
 
-__all__ = ["CHAIN", "STAGES", "Kind", "Stage", "inputs_of", "readers_of"]
+__all__ = ["CHAIN", "STAGES", "TOGETHER", "Kind", "Stage", "inputs_of", "readers_of"]
 
-CHAIN = ("data", "finetune", "distill", "export", "quantize", "verify", "bench", "report")
+CHAIN = ("data", "finetune", "distill", "control", "export", "quantize", "verify", "bench", "report")
 """Every stage, in order. Fine-tuning happens in the teacher's own run folder."""
+
+TOGETHER = ("finetune", "distill", "control")
+"""Stages that several processes share; the others are run by the first while the rest wait."""
 
 Kind = Literal["finetune", "distill"]
 """What a run folder holds: a network trained on labels, or one trained on a teacher's answers."""
 
 _TRAINED = ("finetune", "distill")
+_PLACES = {"distill": {"cache", "keep_pixels"}}
+"""Fields of the recipe that say where something is kept, and change no result."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +52,22 @@ def _load_data_stage() -> StageFunction:
     from edgetl.zoo.build import native_input
 
     def run(context: StageContext) -> StageResult:
-        return data.run(context, native_input(context.recipe.student if context.teacher else context.recipe.teacher))
+        return data.run(context, native_input(context.recipe.student if context.teachers else context.recipe.teacher))
 
     return run
 
 
 def _data_dependencies(context: StageContext) -> Any:
-    from edgetl.data.stage import fingerprint
+    from edgetl.data.stage import fingerprint, unlabelled_fingerprint
 
-    models = [(m.model, m.weights) for m in (context.recipe.teacher, context.recipe.student)]
-    return [fingerprint(context.recipe), models, _teacher_weights(context)]
+    recipe = context.recipe
+    models = [(m.model, m.weights) for m in (recipe.teacher, recipe.student)]
+    unlabelled = unlabelled_fingerprint(recipe) if context.teachers else ""
+    return [fingerprint(recipe), models, _teacher_weights(context), unlabelled, recipe.distill.class_map]
 
 
-def _teacher_weights(context: StageContext) -> Any:
-    return context.teacher.manifest["files"]["model.safetensors"]["sha256"] if context.teacher else None
+def _teacher_weights(context: StageContext) -> list[str]:
+    return [teacher.manifest["files"]["model.safetensors"]["sha256"] for teacher in context.teachers]
 
 
 def _tools(context: StageContext) -> Any:
@@ -78,6 +85,12 @@ STAGES: dict[str, Stage] = {
     "distill": Stage(
         _from("edgetl.distill.stage"), ("student", "distill", "augment", "seed"), ("data",), also=_teacher_weights
     ),
+    "control": Stage(
+        _from("edgetl.distill.control"),
+        ("student", "distill", "augment", "control", "seed"),
+        ("data", "distill"),
+        also=_teacher_weights,
+    ),
     "export": Stage(_from("edgetl.export.stage"), ("export",), _TRAINED, also=_tools),
     "quantize": Stage(_from("edgetl.compress.stage"), ("quantize", "seed"), ("data", "export"), also=_tools),
     "verify": Stage(
@@ -93,7 +106,7 @@ STAGES: dict[str, Stage] = {
 def inputs_of(name: str, context: StageContext) -> str:
     """Hash of everything that decides what a stage makes; equal hashes mean that it need not run again."""
     stage = STAGES[name]
-    recipe = context.recipe.model_dump()
+    recipe = context.recipe.model_dump(exclude=_PLACES)
     return hash_of(
         {
             "stage": name,

@@ -38,10 +38,12 @@ _SETTINGS = {
 }
 
 
-def recipe(**sections: dict[str, Any]) -> Recipe:
-    """The recipe of the digits with a small network; `sections` add or replace fields."""
+def recipe(**sections: Any) -> Recipe:
+    """The recipe of the digits with a small network; `sections` add or replace fields, also of the recipe itself."""
     data: dict[str, Any] = digits_recipe() | _SETTINGS
-    changed = {name: data.get(name, {}) | fields for name, fields in sections.items()}
+    changed = {
+        name: data.get(name, {}) | fields if isinstance(fields, dict) else fields for name, fields in sections.items()
+    }
     return build(Recipe, data | changed, "")
 
 

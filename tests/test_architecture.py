@@ -14,7 +14,7 @@ MAX_LINES = 400
 # From the ground up; a room imports from rows above it in this list, and from itself.
 ROWS = [
     {"errors"},
-    {"config", "runner", "reporter", "quiet"},
+    {"config", "processes", "runner", "reporter", "quiet"},
     {"recipes"},
     {"artifact", "environment"},
     {"targets", "embedding"},

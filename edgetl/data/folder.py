@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgetl.errors import DataError
 
-__all__ = ["KINDS", "SPLITS", "ImageFile", "Listing", "list_images"]
+__all__ = ["KINDS", "SPLITS", "ImageFile", "Listing", "list_images", "list_unsorted"]
 
 SPLITS = ("train", "val", "test")
 KINDS = "JPEG, PNG, WebP or BMP"
@@ -70,15 +70,33 @@ def list_images(path: Path) -> Listing:
     Raises:
         DataError: There is no such folder, a link leads out of it, or it is ambiguous what is a class.
     """
-    if not path.is_dir():
-        problem = "is a file, not a folder" if path.exists() else "no such folder"
-        raise DataError(f"{path}: {problem}. Give a folder that has one folder of images per class, or 'digits'")
-    listing = Listing(Path(os.path.realpath(path)))
+    listing = _open(path, "one folder of images per class, or 'digits'")
     splits = _split_folders(listing.root)
     for split, folder in splits.items() or [("", listing.root)]:
         _list_classes(listing, folder, split)
     listing.files.sort(key=lambda file: file.path)
     return listing
+
+
+def list_unsorted(path: Path) -> Listing:
+    """List all images below a folder, whatever the folders there are called.
+
+    Raises:
+        DataError: There is no such folder, or a link leads out of it.
+    """
+    listing = _open(path, "images")
+    for file in _walk(listing.root, listing.root, frozenset()):
+        if _is_image(file.name):
+            listing.files.append(_image_file(file, listing.root, "", ""))
+    listing.files.sort(key=lambda file: file.path)
+    return listing
+
+
+def _open(path: Path, content: str) -> Listing:
+    if not path.is_dir():
+        problem = "is a file, not a folder" if path.exists() else "no such folder"
+        raise DataError(f"{path}: {problem}. Give a folder that has {content}")
+    return Listing(Path(os.path.realpath(path)))
 
 
 def _list_classes(listing: Listing, folder: Path, split: str) -> None:

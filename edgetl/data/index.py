@@ -9,10 +9,13 @@ from edgetl.artifact import RunFolder
 from edgetl.data.digits import DIGITS, digits_folder, digits_place
 from edgetl.errors import DataError, RunFolderError
 
-__all__ = ["INDEX_FILE", "INDEX_SCHEMA", "ImageIndex", "Sample", "read_index"]
+__all__ = ["INDEX_FILE", "INDEX_SCHEMA", "UNLABELLED", "ImageIndex", "Sample", "read_index"]
 
 INDEX_SCHEMA = 1
 INDEX_FILE = "data.json"
+
+UNLABELLED = -1
+"""The label of an image that has none."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,13 @@ class Sample:
     """One image."""
 
     path: str
-    """Relative to the root, with '/'."""
+    """Relative to the root, with '/'; absolute if it is unlabelled and lies elsewhere."""
 
     label: int
-    """Position of its class in the labels."""
+    """Position of its class in the labels; `UNLABELLED` if it has none."""
 
     split: str
-    """'train', 'val' or 'test'."""
+    """'train', 'val', 'test' or 'unlabelled'."""
 
     sha256: str
     """Of the file's bytes, in hex."""
@@ -34,7 +37,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """All images of a run, ordered by path."""
+    """All images of a run, ordered by path; the unlabelled ones last."""
 
     root: Path
     """Absolute."""
@@ -50,7 +53,7 @@ class ImageIndex:
     """Median of the shorter sides, in pixels."""
 
     def split(self, name: str) -> list[Sample]:
-        """The images of 'train', 'val' or 'test', ordered by path."""
+        """The images of 'train', 'val', 'test' or 'unlabelled', ordered by path."""
         return [sample for sample in self.samples if sample.split == name]
 
     def file(self, sample: Sample) -> Path:

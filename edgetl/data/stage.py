@@ -4,18 +4,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from edgetl.artifact import RunFolder, hash_of
+from edgetl.artifact import hash_of
 from edgetl.config import Recipe
 from edgetl.data.digits import DIGITS, digits_folder
-from edgetl.data.folder import list_images
-from edgetl.data.index import INDEX_FILE, ImageIndex, read_index
+from edgetl.data.folder import Listing, list_images, list_unsorted
+from edgetl.data.index import INDEX_FILE, ImageIndex
 from edgetl.data.scan import scan
 from edgetl.data.sizing import Preprocessing, decide_contract
-from edgetl.errors import ConfigError, DataError
-from edgetl.runner.contract import Contract
+from edgetl.data.teaching import check_agreement, check_teacher
+from edgetl.data.unlabelled import scan_unlabelled
 from edgetl.stage import StageContext, StageResult
 
-__all__ = ["LABELS_FILE", "fingerprint", "run"]
+__all__ = ["LABELS_FILE", "fingerprint", "run", "unlabelled_fingerprint"]
 
 LABELS_FILE = "labels.txt"
 
@@ -28,74 +28,66 @@ def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
         preprocessing: What the network to be trained expects.
 
     Raises:
-        DataError: The images cannot be used as they are, or have other classes than the teacher.
+        DataError: The images cannot be used as they are, or not with this teacher.
+        ConfigError: The teacher's preprocessing is another than the recipe's.
     """
-    recipe = context.recipe
+    recipe, teachers = context.recipe, context.teachers
     index = scan(_root(recipe), recipe.data, seed=recipe.seed, reporter=context.reporter)
-    teachers = _teachers(context.teacher, index, recipe)
-    if context.teacher:
-        _check_unseen(context.teacher, index)
+    for teacher in teachers:
+        check_teacher(teacher, index, recipe)
+    if teachers:
+        check_agreement(teachers)
+        index = _with_unlabelled(index, context)
     # A student sees the teacher's pixels; the normalisation inside the graph is each network's own.
     contract = (
-        replace(teachers, mean=preprocessing.mean, std=preprocessing.std)
+        replace(teachers[0].contract, labels=index.labels, mean=preprocessing.mean, std=preprocessing.std)
         if teachers
         else decide_contract(index, recipe, preprocessing)
     )
     text = json.dumps(index.to_dict(), indent=1) + "\n"
     (context.out / INDEX_FILE).write_text(text, encoding="utf-8")
     (context.out / LABELS_FILE).write_text("".join(f"{label}\n" for label in index.labels), encoding="utf-8")
-    counts = {f"{split}_images": len(index.split(split)) for split in ("train", "val", "test")}
+    counts = {f"{split}_images": len(index.split(split)) for split in ("train", "val", "test", "unlabelled")}
     return StageResult(
-        metrics={**counts, "classes": len(index.labels)},
+        metrics={**{name: count for name, count in counts.items() if count}, "classes": len(index.labels)},
         details={"median_side": index.median_side, "unreadable": index.unreadable},
         facts={"contract": contract.to_dict()},
     )
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """Hash what the files look like from outside: path, size and time of modification of each.
+    """Hash what the labelled files look like from outside: path, size and time of modification of each.
 
     Raises:
         DataError: There is no such folder, or it cannot be told what is a class.
     """
     if recipe.data.path == DIGITS:
         return hash_of(DIGITS)
-    return hash_of([(file.path, file.size_bytes, file.modified_ns) for file in list_images(_root(recipe)).files])
+    return _look_of(list_images(_root(recipe)))
+
+
+def unlabelled_fingerprint(recipe: Recipe) -> str:
+    """The same of the unlabelled files; empty if there shall be none.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    place = recipe.distill.unlabelled
+    return _look_of(list_unsorted(Path(place).expanduser())) if place else ""
+
+
+def _look_of(listing: Listing) -> str:
+    return hash_of([(file.path, file.size_bytes, file.modified_ns) for file in listing.files])
 
 
 def _root(recipe: Recipe) -> Path:
     return digits_folder() if recipe.data.path == DIGITS else Path(recipe.data.path).expanduser()
 
 
-def _teachers(teacher: RunFolder | None, index: ImageIndex, recipe: Recipe) -> Contract | None:
-    """The teacher's contract, which a student must share to see the same pixels."""
-    if teacher is None:
-        return None
-    contract = teacher.contract
-    if contract.labels != index.labels:
-        raise DataError(
-            f"{index.root}: the teacher was trained on classes {_named(contract.labels, index.labels)}; "
-            f"the data has {_named(index.labels, contract.labels)}. Give the teacher's classes, or another teacher"
-        )
-    size = recipe.data.image_size
-    if size not in ("auto", contract.height):
-        hint = "Leave it out, or train a teacher at this size."
-        raise ConfigError("data.image_size", f"is {size}, but the teacher was trained at {contract.height}", hint=hint)
-    return contract
-
-
-def _check_unseen(teacher: RunFolder, index: ImageIndex) -> None:
-    """Make sure that no test image of this run taught the teacher, or the comparison of the two would be worthless."""
-    seen = {sample.sha256 for sample in read_index(teacher).split("train")}
-    known = [sample.path for sample in index.split("test") if sample.sha256 in seen]
-    if known:
-        raise DataError(
-            f"{index.root}: the teacher was trained on {len(known)} of this run's test images ({known[0]} ...). "
-            f"Split as it did, with --seed {teacher.manifest.get('seed', 0)}"
-        )
-
-
-def _named(labels: tuple[str, ...], others: tuple[str, ...]) -> str:
-    """The labels as a list, those first that the others lack."""
-    ordered = sorted(labels, key=lambda label: (label in others, label))
-    return f"[{', '.join(ordered[:5])}{', ...' if len(ordered) > 5 else ''}] ({len(ordered)})"
+def _with_unlabelled(index: ImageIndex, context: StageContext) -> ImageIndex:
+    path, allowed = context.recipe.distill.unlabelled, context.recipe.data.max_unreadable
+    if not path:
+        return index
+    place = Path(path).expanduser()
+    further = scan_unlabelled(place, index, max_unreadable=allowed, reporter=context.reporter)
+    return replace(index, samples=(*index.samples, *further))

@@ -4,6 +4,7 @@ So a teacher's answer can be kept by address, a killed run goes on with the same
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,39 @@ from PIL import Image, ImageEnhance
 from edgetl.config import AugmentConfig
 from edgetl.runner.contract import Contract
 
-__all__ = ["evaluation", "view"]
+__all__ = ["EVALUATION", "Mixing", "Views", "evaluation", "mixed", "mixing", "view"]
+
+EVALUATION = -1
+"""The view that stands for the evaluation preprocessing."""
 
 _MAX_ASPECT = 4 / 3
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Everything that decides the pixels of a view beside its images; a teacher and its students share it."""
+
+    contract: Contract
+    augment: AugmentConfig | None = None
+    """How far a numbered view may differ; without it there is only the evaluation preprocessing."""
+
+    seed: int = 0
+    mixup: float = 0.0
+    """Largest share of another image that is mixed into a numbered view, as a fraction of 1."""
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """What is mixed into a view."""
+
+    partner: int
+    """Number of the other image, whose view of the same number is taken."""
+
+    share: float
+    """The other image's part, as a fraction of 1."""
 
 
 def evaluation(image: Image.Image, contract: Contract) -> NDArray[np.uint8]:
@@ -45,7 +73,7 @@ def view(
         `uint8 (H, W, 3)`.
     """
     # All draws come first and always: to switch one change off leaves the others as they were.
-    area, aspect, left, top, turn, right, down, mirror, *colours = _draws(seed, view, sample)
+    area, aspect, left, top, turn, right, down, mirror, *colours = _draws(seed, view, sample, 11)
     box = _crop_box(image, contract, 1 - area * (1 - augment.crop_area), aspect, left, top)
     result = image.resize((contract.width, contract.height), Image.Resampling[contract.filter.upper()], box=box)
     if augment.rotate_degrees or augment.shift_fraction:
@@ -60,13 +88,29 @@ def view(
     return np.array(result)
 
 
-def _draws(seed: int, view: int, sample: int) -> list[float]:
-    """Eleven numbers from 0 to 1 that belong to this address and no other.
+def mixing(views: Views, *, view: int, sample: int, count: int) -> Mixing:
+    """Draw what is mixed into a view: any of `count` images, with a share evenly from 0 to `views.mixup`.
+
+    mixup (Zhang et al., arXiv 1710.09412), with the even draw of function matching (Beyer et al., arXiv 2106.05237).
+    """
+    which, share = _draws(views.seed, view, sample, 2, stream=1)
+    return Mixing(int(which * count), share * views.mixup)
+
+
+def mixed(own_HWC: NDArray[np.uint8], other_HWC: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
+    """Blend two views, `uint8 (H, W, 3)` each; `share` is the other's part."""
+    blended_HWC = own_HWC.astype(np.float32)
+    blended_HWC += share * (other_HWC.astype(np.float32) - blended_HWC)
+    return np.rint(blended_HWC).astype(np.uint8)
+
+
+def _draws(seed: int, view: int, sample: int, count: int, *, stream: int = 0) -> list[float]:
+    """Numbers from 0 to 1 that belong to this address and stream and to no other.
 
     Philox is a counter-based generator: a key and a counter *are* its state, so that nothing is to be mixed or skipped.
     """
-    bits = np.random.Philox(key=np.array([seed, view], np.uint64), counter=np.array([0, 0, 0, sample], np.uint64))
-    draws: list[float] = np.random.Generator(bits).random(11).tolist()
+    bits = np.random.Philox(key=np.array([seed, view], np.uint64), counter=np.array([0, 0, stream, sample], np.uint64))
+    draws: list[float] = np.random.Generator(bits).random(count).tolist()
     return draws
 
 

@@ -1,90 +1,82 @@
-"""The teacher's answers by view address: given once, read by every epoch that shows the same view."""
+"""Teachers: trained networks that answer in the student's classes."""
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import nn
 
-from edgetl.artifact import hash_of, sha256_of, write_atomic
-from edgetl.data.index import ImageIndex
-from edgetl.data.loader import Batch, ordered_batches
-from edgetl.stage import StageContext
+from edgetl.artifact import RunFolder
+from edgetl.errors import DataError
+from edgetl.zoo.build import WEIGHTS_FILE, load_classifier
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["teacher_logits"]
-
-_BATCH = 64
+__all__ = ["Ensemble", "Teacher", "load_teacher"]
 
 
-def teacher_logits(
-    classifier: Classifier, index: ImageIndex, weights_sha256: str, context: StageContext
-) -> NDArray[np.float16]:
-    """Answer `recipe.distill.teacher_views` views of every training image, or read the answers of a killed run.
+@dataclass(frozen=True)
+class Teacher:
+    """One teacher, ready to be asked."""
+
+    run: RunFolder
+    classifier: Classifier
+    """In eval mode."""
+
+    columns: tuple[int, ...]
+    """Which of its outputs is each of the student's classes."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of its weights."""
+        return str(self.run.manifest["files"][WEIGHTS_FILE]["sha256"])
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.run.manifest["model"]["name"])
+
+    @property
+    def parameters(self) -> int:
+        """How many it has."""
+        return sum(p.numel() for p in self.classifier.parameters())
+
+    def logits(self, images_NHWC: torch.Tensor) -> torch.Tensor:
+        """Logits `(N, K)` in the student's order of classes."""
+        logits_NK: torch.Tensor = self.classifier(images_NHWC)
+        return logits_NK[:, list(self.columns)]
+
+
+class Ensemble(nn.Module):
+    """Several teachers as one: the mean of their logits, from `uint8 (N, H, W, 3)`.
+
+    That is the normalised geometric mean of their probabilities at any temperature (Hinton et al., arXiv 1503.02531,
+    section 3), so that it commutes with the softening.
+    """
+
+    def __init__(self, teachers: Sequence[Teacher]) -> None:
+        super().__init__()
+        self._teachers = teachers
+        self._networks = nn.ModuleList(teacher.classifier for teacher in teachers)
+
+    def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
+        """Logits `(N, K)`."""
+        return torch.stack([teacher.logits(images_NHWC) for teacher in self._teachers]).mean(0)
+
+
+def load_teacher(run: RunFolder, labels: Sequence[str], class_map: Mapping[str, str]) -> Teacher:
+    """Load a trained network as a teacher.
 
     Args:
-        classifier: The teacher, in eval mode.
-        index: The data.
-        weights_sha256: Hash of the teacher's weights; answers of another teacher are not read.
-        context: The stage's context; the answers live beside its checkpoint.
+        run: Its run folder.
+        labels: The student's classes.
+        class_map: The teacher's name of a class where it differs.
 
-    Returns:
-        Logits `float16 (V, N, K)`, memory-mapped: view, position in the training split, class.
+    Raises:
+        DataError: The teacher does not know one of the classes.
     """
-    recipe = context.recipe
-    views = min(recipe.distill.teacher_views, recipe.student.epochs)
-    key = hash_of([weights_sha256, recipe.seed, recipe.augment, context.contract.to_dict(), views, index.to_dict()])
-    folder = context.folder.checkpoint_dir("distill")
-    file, note = folder / "teacher_logits_VNK.npy", folder / "teacher_logits.json"
-    if not _is_complete(file, note, key):
-        note.unlink(missing_ok=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        _answer(classifier, index, views, file, context)
-        write_atomic(note, json.dumps([key, sha256_of(file)]))
-    answers_VNK: NDArray[np.float16] = np.load(file, mmap_mode="r")
-    return answers_VNK
-
-
-def _is_complete(file: Path, note: Path, key: str) -> bool:
-    if not (file.is_file() and note.is_file()):
-        return False
-    try:
-        stated = json.loads(note.read_bytes())
-    except ValueError:  # damaged: the teacher is asked again
-        return False
-    return bool(stated == [key, sha256_of(file)])
-
-
-def _answer(classifier: Classifier, index: ImageIndex, views: int, file: Path, context: StageContext) -> None:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    classifier.to(device).eval()
-    images = len(index.split("train"))
-    shape = (views, images, len(context.contract.labels))
-    answers_VNK = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
-    with context.reporter.track("Asking the teacher", views * images) as advance:
-        for view in range(views):
-            first = 0
-            for batch in _batches(index, view, context):
-                with torch.inference_mode(), context.reporter.library("teacher inference"):
-                    logits_NK = classifier(batch.images_NHWC.to(device)).to("cpu", torch.float16).numpy()
-                answers_VNK[view, first : first + len(logits_NK)] = logits_NK
-                first += len(logits_NK)
-                advance(len(logits_NK), f"view {view + 1} of {views}")
-    answers_VNK.flush()
-    classifier.to("cpu")
-
-
-def _batches(index: ImageIndex, view: int, context: StageContext) -> Iterator[Batch]:
-    recipe = context.recipe
-    return ordered_batches(
-        index,
-        "train",
-        context.contract,
-        batch_size=_BATCH,
-        workers=recipe.data.workers,
-        view=view,
-        augment=recipe.augment,
-        seed=recipe.seed,
-    )
+    known = run.contract.labels
+    wanted = [class_map.get(label, label) for label in labels]
+    missing = [label for label, name in zip(labels, wanted, strict=True) if name not in known]
+    if missing:
+        raise DataError(f"{run.path}: the teacher does not know {missing[0]!r}")
+    return Teacher(run, load_classifier(run), tuple(known.index(name) for name in wanted))

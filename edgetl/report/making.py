@@ -54,6 +54,9 @@ def _flat(data: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in data.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, entry in enumerate(value, start=1):
+                yield from _flat(entry, f"{prefix}{key}.{number}.")
         elif value is not None:
             yield f"{prefix}{key}", value
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from edgetl.artifact import RunFolder
 from edgetl.data.index import read_index
+from edgetl.distill.paired import Gain
 from edgetl.errors import DataError
 from edgetl.recipes import recipe_template
 from edgetl.report import making, words
@@ -65,6 +66,7 @@ def _view(context: StageContext, sources: Sources, rows: Sequence[Row], plots: P
         "format_names": FORMAT_NAMES,
         "verify": sources.verify,
         "bench": sources.bench,
+        "control": Gain(**sources.control["gain"]).sentence() if sources.control else "",
         "threads": sorted({row.bench["threads"] for row in rows if row.bench}),
         "slowest_ms": max((row.bench["inference"]["p50_ms"] for row in rows if row.bench), default=0.0),
         "largest_bytes": max((row.bench["size_bytes"] for row in rows if row.bench), default=0),

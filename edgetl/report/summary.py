@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from edgetl.distill.paired import Gain
 from edgetl.report.rows import Row
 from edgetl.report.sources import Sources
 from edgetl.report.words import file_size, milliseconds, percent, points, probability_difference
@@ -39,8 +41,12 @@ def student_name(context: StageContext) -> str:
 
 def teacher_name(context: StageContext) -> str | None:
     """The network that it was distilled from, or None if it learned from labels alone."""
-    name = context.folder.manifest.get("lineage", {}).get("teacher", {}).get("model")
-    return str(name) if name else None
+    return " + ".join(str(teacher["model"]) for teacher in _teachers(context)) or None
+
+
+def _teachers(context: StageContext) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = context.folder.manifest.get("lineage", {}).get("teachers", [])
+    return found
 
 
 def verdict(context: StageContext, sources: Sources, rows: Sequence[Row]) -> Verdict:
@@ -90,6 +96,7 @@ def headline_tiles(context: StageContext, sources: Sources, rows: Sequence[Row])
     return [
         *_student_tile(context, sources),
         *_teacher_tile(context),
+        *_control_tile(sources),
         *_bench_tiles([row for row in rows if row.bench and not row.failed]),
         *_drop_tile(rows),
     ]
@@ -104,10 +111,27 @@ def _student_tile(context: StageContext, sources: Sources) -> list[Tile]:
 
 
 def _teacher_tile(context: StageContext) -> list[Tile]:
-    top1 = context.folder.manifest.get("lineage", {}).get("teacher", {}).get("test_top1")
-    if top1 is None:
+    teachers = _teachers(context)
+    if not teachers:
         return []
+    together = context.folder.manifest["lineage"].get("ensemble_test_top1")
+    top1 = teachers[0]["test_top1"] if together is None else together
     return [Tile("Teacher top-1", percent(top1), f"{teacher_name(context)}, same test images")]
+
+
+def _control_tile(sources: Sources) -> list[Tile]:
+    if sources.control is None:
+        return []
+    gain = Gain(**sources.control["gain"])
+    word = {"helped": "The teacher helped by", "hurt": "The teacher hurt by"}.get(
+        gain.verdict, "The teacher did not help"
+    )
+    interval = f"points ({gain.low:.1f} to {gain.high:.1f}); without it, same budget, {_seeds(gain.seeds)}"
+    return [Tile(word, f"{gain.points:+.1f}", interval)]
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
 
 
 def _bench_tiles(rows: Sequence[Row]) -> list[Tile]:

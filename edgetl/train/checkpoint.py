@@ -1,99 +1,128 @@
-"""Where a killed training goes on: weights and optimizer as safetensors, the rest as JSON, both written atomically."""
+"""Where a killed training goes on: tensors as safetensors, the rest as JSON, both hashed and written atomically.
 
+Two generations are kept. A file is read only after its hash was found right, so that nothing damaged is ever
+deserialized; the generation before then takes its place, and costs the steps between the two.
+"""
+
+import hashlib
 import json
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
 
-from edgetl.artifact import sha256_of, write_atomic
+from edgetl.artifact import hash_of, write_atomic
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "Rhythm", "load_checkpoint", "save_checkpoint"]
 
-_NOTE = "state.json"
-_NOTE_KEYS = {"inputs", "file", "sha256", "epochs_done", "records"}
+_GENERATIONS = 2
+_MOST_OF_THE_TIME = 1 / 30
+
+Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after a whole number of epochs."""
+    """The state after a whole number of optimizer steps."""
 
-    epochs_done: int
+    steps_done: int
     records: list[dict[str, float]]
+    """One per finished epoch."""
 
 
-def save_checkpoint(
-    folder: Path, inputs: str, state: Checkpoint, model: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
-    """Keep the state; the one before stays valid until this one is complete.
+class Rhythm:
+    """Says when to save: not too often, whatever a save costs.
 
     Args:
-        folder: Holds the checkpoints of one stage.
+        seconds: Least time between two saves; 0 saves after every step.
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._least = self._wait = seconds
+        self._clock = clock
+        self._saved_at = clock()
+
+    def is_time(self) -> bool:
+        """Tell whether the next save is due."""
+        return self._clock() - self._saved_at >= self._wait
+
+    def save(self, write: Callable[[], None]) -> None:
+        """Save, and wait so long for the next time that all saves together take 1/30 of the time at most."""
+        start = self._clock()
+        write()
+        self._saved_at = self._clock()
+        if self._least:
+            self._wait = max(self._least, (self._saved_at - start) / _MOST_OF_THE_TIME)
+
+
+def save_checkpoint(folder: Path, inputs: str, state: Checkpoint, tensors: Tensors) -> None:
+    """Keep a state; those before stay valid until this one is complete.
+
+    Args:
+        folder: Holds the checkpoints of one training and nothing else.
         inputs: Hash of what the training depends on; only the same training may continue from here.
-        state: Epochs and their records.
-        model: Its parameters and buffers are kept.
-        optimizer: Its per-parameter tensors are kept; the learning rate is a function of the step.
+        state: Steps and records.
+        tensors: Everything else that the training needs to go on as if it had never stopped.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"epoch-{state.epochs_done:05d}.safetensors"
+    file = folder / f"step-{state.steps_done:09d}.safetensors"
     # Serialised in memory: a full disk then fails as an OSError of ours, not as some error of the library.
-    write_atomic(file, save(_tensors(model, optimizer)))
-    note = {
-        "inputs": inputs,
-        "file": file.name,
-        "sha256": sha256_of(file),
-        "epochs_done": state.epochs_done,
-        "records": state.records,
-    }
-    write_atomic(folder / _NOTE, json.dumps(note))
-    for old in folder.glob("epoch-*.safetensors"):
-        if old != file:
+    content = save({name: value.contiguous() for name, value in tensors.items()})
+    write_atomic(file, content)
+    note = {"inputs": inputs, "sha256": _sha256(content), **asdict(state)}
+    write_atomic(file.with_suffix(".json"), json.dumps({"note": note, "sha256": hash_of(note)}))
+    kept = {path.stem for path in _generations(folder)[:_GENERATIONS]}
+    for old in folder.iterdir():
+        if old.stem not in kept:  # generations, and what a killed save began
             old.unlink()
 
 
 def load_checkpoint(
-    folder: Path, inputs: str, model: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> Checkpoint | None:
-    """Restore the last state of the same training into `model` and `optimizer`.
+    folder: Path, inputs: str, on_damage: Callable[[Path], None] = lambda _path: None
+) -> tuple[Checkpoint, Tensors] | None:
+    """Read the last good state of the same training; None if there is none.
 
-    Returns:
-        What was restored; None if there is nothing, or what is there belongs to another training or is damaged.
+    Args:
+        folder: Where `save_checkpoint` wrote.
+        inputs: Hash of what the training depends on.
+        on_damage: Hears of every damaged generation that is passed over.
     """
-    note = _read_note(folder)
-    if note is None or note["inputs"] != inputs:
-        return None
-    file = folder / str(note["file"])
-    if not file.is_file() or sha256_of(file) != note["sha256"]:
-        return None
-    tensors = load(file.read_bytes())
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    _restore(optimizer, {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")})
-    return Checkpoint(int(note["epochs_done"]), list(note["records"]))
+    return next(_good(_generations(folder), inputs, on_damage), None)
 
 
-def _read_note(folder: Path) -> dict[str, Any] | None:
-    file = folder / _NOTE
-    if not file.is_file():
-        return None
+def _good(
+    notes: Iterable[Path], inputs: str, on_damage: Callable[[Path], None]
+) -> Iterator[tuple[Checkpoint, Tensors]]:
+    for path in notes:
+        note = _read_note(path)
+        if note is not None and note["inputs"] != inputs:
+            continue
+        file = path.with_suffix(".safetensors")
+        content = file.read_bytes() if file.is_file() else b""
+        if note is None or _sha256(content) != note["sha256"]:
+            on_damage(file)
+        else:
+            yield Checkpoint(note["steps_done"], note["records"]), load(content)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _generations(folder: Path) -> list[Path]:
+    """Notes of the checkpoints, newest first."""
+    return sorted(folder.glob("step-*.json"), reverse=True)
+
+
+def _read_note(path: Path) -> dict[str, Any] | None:
     try:
-        note = json.loads(file.read_bytes())
-    except ValueError:  # damaged, like weights whose hash differs: the training starts again
+        stated = json.loads(path.read_bytes())
+        note: dict[str, Any] = stated["note"]
+        return note if stated["sha256"] == hash_of(note) else None
+    except (ValueError, KeyError, TypeError):  # damaged, like tensors whose hash differs
         return None
-    return note if isinstance(note, dict) and note.keys() >= _NOTE_KEYS else None
-
-
-def _tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    kept = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
-    for number, slots in optimizer.state_dict()["state"].items():
-        kept |= {f"optimizer.{number}.{slot}": value.contiguous() for slot, value in slots.items()}
-    return kept
-
-
-def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    slots: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        number, _, slot = key.partition(".")
-        slots.setdefault(int(number), {})[slot] = value
-    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from edgetl.data.index import ImageIndex
 from edgetl.data.loader import ordered_batches
+from edgetl.data.views import Views
 from edgetl.stage import StageContext
 
 __all__ = ["Score", "evaluate"]
@@ -18,23 +21,41 @@ _BATCH = 64
 class Score:
     """How a classifier does on a split."""
 
-    top1: float
-    """Part of the images whose most probable class is right, as a fraction of 1."""
+    right_N: NDArray[np.bool_]
+    """Whether the most probable class of each image is its own, in the split's order."""
 
     loss: float
     """Mean cross-entropy, in nats."""
 
+    @property
+    def top1(self) -> float:
+        """Part of the images that are right, as a fraction of 1."""
+        return float(self.right_N.mean())
+
 
 def evaluate(model: nn.Module, index: ImageIndex, split: str, context: StageContext, device: torch.device) -> Score:
-    """Score a model on every image of a split, preprocessed as the contract says."""
+    """Score a model on every image of a split, preprocessed as the contract says; processes share the work."""
     model.eval()
-    right, loss, seen = 0, 0.0, 0
-    workers = context.recipe.data.workers
-    for batch in ordered_batches(index, split, context.contract, batch_size=_BATCH, workers=workers):
+    samples, processes = index.split(split), context.processes
+    processes.spread(model.state_dict().values())  # each has statistics of its own part of the batches
+    batches = ordered_batches(
+        index,
+        samples,
+        Views(context.contract),
+        batch_size=_BATCH,
+        workers=context.recipe.data.workers,
+        share=(processes.rank, processes.count),
+    )
+    seen: list[tuple[list[int], list[bool], float]] = []
+    for batch in batches:
         with torch.inference_mode(), context.reporter.library("validation inference"):
             here = batch.to(device)
             logits_NK = model(here.images_NHWC)
-            right += int((logits_NK.argmax(1) == here.labels_N).sum())
-            loss += float(nn.functional.cross_entropy(logits_NK, here.labels_N, reduction="sum"))
-            seen += len(here.labels_N)
-    return Score(right / seen, loss / seen)
+            right = (logits_NK.argmax(1) == here.labels_N).tolist()
+            loss = float(nn.functional.cross_entropy(logits_NK, here.labels_N, reduction="sum"))
+        seen.append((batch.positions_N.tolist(), right, loss))
+    right_N = np.zeros(len(samples), np.bool_)
+    everyone = [each for share in processes.gather(seen) for each in share]
+    for positions, right, _ in everyone:
+        right_N[positions] = right
+    return Score(right_N, sum(loss for _, _, loss in everyone) / len(samples))

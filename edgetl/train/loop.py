@@ -1,35 +1,33 @@
 """The one training loop: fine-tuning and distillation differ only in what they minimise."""
 
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
+from numpy.typing import NDArray
 
 from edgetl.artifact import hash_of
 from edgetl.config import ModelConfig
-from edgetl.data.index import ImageIndex
-from edgetl.data.loader import Batch, training_batches
+from edgetl.data.dataset import Batch
+from edgetl.data.index import ImageIndex, Sample
+from edgetl.data.loader import Order, training_batches
+from edgetl.data.views import Views
 from edgetl.errors import ConfigError
 from edgetl.stage import StageContext
-from edgetl.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgetl.train.evaluation import evaluate
 from edgetl.train.schedule import one_cycle
+from edgetl.train.state import Progress, TrainingState
+from edgetl.train.trainee import Objective, Trainee, side_of_step
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["Objective", "Record", "Training", "fit", "peak_learning_rate"]
-
-Objective = Callable[[torch.Tensor, Batch], torch.Tensor]
-"""`objective(logits_NK, batch)` is the mean loss of a batch, a scalar."""
+__all__ = ["Record", "Training", "fit", "peak_learning_rate"]
 
 Record = dict[str, float]
-"""What is known of one epoch: `epoch`, `loss`, `learning_rate`, `val_top1`, `val_loss`, `seconds`."""
-
-_SECONDS_BETWEEN_CHECKPOINTS = 20.0
+"""What is known of one epoch: `epoch`, `loss`, `learning_rate`, `val_top1`, `val_loss`."""
 
 
 @dataclass(frozen=True)
@@ -37,47 +35,62 @@ class Training:
     """What to train, on what, towards what."""
 
     title: str
-    stage: str
+    checkpoints: str
+    """Name of the folder of its checkpoints: a stage, or a part of one as 'stage/part'."""
+
     section: Literal["teacher", "student"]
     """Where the recipe says how, for messages."""
 
     config: ModelConfig
     index: ImageIndex
+    samples: Sequence[Sample]
+    """The images to learn from."""
+
+    views: Views
+    order: Order
     objective: Objective
-    view_of_epoch: Callable[[int], int]
-    """Which view of every image an epoch shows."""
+    epochs: int
+    stored_VNHWC: NDArray[np.uint8] | None = None
+    """Pixels of the views, if they were stored."""
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole training."""
+        return self.epochs * self.order.steps_per_epoch
 
 
 def fit(classifier: Classifier, training: Training, context: StageContext) -> list[Record]:
     """Train in place, from the start or from where a killed run of the same inputs left off.
 
-    An interrupted and resumed training ends with the same weights as an uninterrupted one: order, views and dropout
-    depend on seed and epoch alone, and the learning rate on the step.
+    An interrupted and resumed training ends with the same weights as an uninterrupted one: order, views, dropout, size
+    and learning rate are functions of the seed and the step alone.
 
     Returns:
         One record per epoch.
 
     Raises:
-        ConfigError: The training diverged.
+        ConfigError: The training diverged, or its batches cannot be shared out evenly.
     """
-    accelerator = Accelerator()
-    model, optimizer = accelerator.prepare(classifier, _optimizer(classifier, training.config))
-    folder = context.folder.checkpoint_dir(training.stage)
-    done = load_checkpoint(folder, context.inputs, classifier, optimizer)
-    records = list(done.records) if done else []
-    if done:
-        context.reporter.say(f"{training.title}: going on after epoch {done.epochs_done}")
-    saved_at = time.monotonic()
-    with context.reporter.track(training.title, training.config.epochs) as advance:
-        advance(len(records), _note(records))
-        for record in _epochs(model, optimizer, accelerator, training, context, first=len(records)):
-            records.append(record)
-            advance(1, _note(records))
-            if time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS and len(records) < training.config.epochs:
-                save_checkpoint(folder, context.inputs, Checkpoint(len(records), records), classifier, optimizer)
-                saved_at = time.monotonic()
+    _check_shares(training, context)
+    accelerator = _accelerator()
+    trainee = Trainee(classifier, training.objective, training.views.contract.height).to(accelerator.device)
+    optimizer = _optimizer(trainee, training.config)
+    state = TrainingState(trainee, optimizer, training.config.average_decay)
+    folder = context.folder.checkpoint_dir(training.checkpoints)
+    progress = state.restore(folder, _identity(training, context), context.reporter)
+    if progress.steps_done:
+        context.reporter.say(f"{training.title}: going on after step {progress.steps_done} of {training.total_steps}")
+    with context.reporter.track(training.title, training.epochs) as advance:
+        advance(len(progress.records), _note(progress.records))
+        saver = state.saver(folder, _identity(training, context), context)
+        for done in _steps(accelerator, state, progress, training, context):
+            if done % training.order.steps_per_epoch == 0:
+                _end_epoch(state, progress, training, context, accelerator.device)
+                advance(1, _note(progress.records))
+            saver(progress, last=done == training.total_steps)
+    state.finish()
     classifier.eval()
-    return records
+    return progress.records
 
 
 def peak_learning_rate(config: ModelConfig) -> float:
@@ -87,85 +100,99 @@ def peak_learning_rate(config: ModelConfig) -> float:
     return config.learning_rate
 
 
-def _epochs(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
-    training: Training,
-    context: StageContext,
-    *,
-    first: int,
-) -> Iterator[Record]:
-    recipe, config = context.recipe, training.config
+def _accelerator() -> Accelerator:
+    on_gpu = torch.cuda.is_available()
+    return Accelerator(cpu=not on_gpu, mixed_precision="bf16" if on_gpu and torch.cuda.is_bf16_supported() else "no")
+
+
+def _identity(training: Training, context: StageContext) -> str:
+    """Hash of everything that the weights depend on."""
+    # Only what a step computes counts: where it is stored and how often it is saved does not.
+    return hash_of([context.inputs, training.checkpoints, training.epochs, training.order.seed])
+
+
+def _check_shares(training: Training, context: StageContext) -> None:
+    size, count = min(training.order.batch_size, training.order.images), context.processes.count
+    if size % count:
+        hint = f"Choose a multiple of {count} with --set {training.section}.batch_size=..."
+        problem = f"{size} images cannot be shared evenly by {count} processes"
+        raise ConfigError(f"{training.section}.batch_size", problem, hint=hint)
+
+
+def _steps(
+    accelerator: Accelerator, state: TrainingState, progress: Progress, training: Training, context: StageContext
+) -> Iterator[int]:
+    """Take every step that is left, and give the number of those done after each."""
+    model, optimizer = accelerator.prepare(state.trainee, state.optimizer)
+    share = (context.processes.rank, context.processes.count)
+    total = training.total_steps
     batches = training_batches(
         training.index,
-        "train",
-        context.contract,
-        recipe.augment,
-        seed=recipe.seed,
-        batch_size=config.batch_size,
-        epochs=range(first, config.epochs),
-        view_of_epoch=training.view_of_epoch,
-        workers=recipe.data.workers,
+        training.samples,
+        training.views,
+        training.order,
+        range(progress.steps_done, total),
+        workers=context.recipe.data.workers,
+        share=share,
+        stored_VNHWC=training.stored_VNHWC,
     )
-    images = len(training.index.split("train"))
-    steps = images // min(config.batch_size, images)
-    peak = peak_learning_rate(config)
-    losses: list[torch.Tensor] = []
-    start = time.perf_counter()
+    peak, side = peak_learning_rate(training.config), training.views.contract.height
     for batch in batches:
-        if not losses:
-            _begin_epoch(model, recipe.seed, batch.epoch)
-        step = batch.epoch * steps + len(losses)
-        rate = one_cycle(step, config.epochs * steps, peak=peak, warmup_fraction=config.warmup_fraction)
+        step = batch.step
+        torch.manual_seed(_dropout_seed(training.order.seed, step, share[0]))
+        for group in optimizer.param_groups:
+            group["lr"] = one_cycle(step, total, peak=peak, warmup_fraction=training.config.warmup_fraction)
+        state.trainee.side = side_of_step(step, total, side=side, resize_from=training.config.resize_from)
+        model.train()
         with context.reporter.library("training steps"):
-            losses.append(_step(model, optimizer, accelerator, training.objective, batch, rate))
-        if batch.last_of_epoch:
-            loss = float(torch.stack(losses).mean())
-            _check_finite(loss, training, batch.epoch)
-            score = evaluate(model, training.index, "val", context, accelerator.device)
-            yield {
-                "epoch": batch.epoch + 1,
-                "loss": loss,
-                "learning_rate": rate,
-                "val_top1": score.top1,
-                "val_loss": score.loss,
-                "seconds": round(time.perf_counter() - start, 3),
-            }
-            losses, start = [], time.perf_counter()
-
-
-def _check_finite(loss: float, training: Training, epoch: int) -> None:
-    if not math.isfinite(loss):
-        rate, peak = f"{training.section}.learning_rate", peak_learning_rate(training.config)
-        problem = f"with {peak:g}, the training diverged: the loss of epoch {epoch + 1} is {loss}"
-        raise ConfigError(rate, problem, hint=f"Lower it with --set {rate}=...")
-
-
-def _begin_epoch(model: nn.Module, seed: int, epoch: int) -> None:
-    model.train()
-    torch.manual_seed(int(hash_of(["epoch", seed, epoch])[:15], 16))  # dropout, independent of where we resumed
+            progress.losses.append(_step(model, optimizer, accelerator, batch))
+            state.average()
+        progress.steps_done = step + 1
+        yield progress.steps_done
 
 
 def _step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
-    objective: Objective,
-    batch: Batch,
-    rate: float,
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator, batch: Batch
 ) -> torch.Tensor:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    here = batch.to(accelerator.device)
     optimizer.zero_grad()
-    loss = objective(model(here.images_NHWC), here)
+    loss: torch.Tensor = model(batch.to(accelerator.device))
     accelerator.backward(loss)
     optimizer.step()
     return loss.detach()
 
 
-def _optimizer(model: nn.Module, config: ModelConfig) -> torch.optim.Optimizer:
+def _end_epoch(
+    state: TrainingState, progress: Progress, training: Training, context: StageContext, device: torch.device
+) -> None:
+    losses = context.processes.gather(float(torch.stack(progress.losses).mean()))
+    loss, epoch = sum(losses) / len(losses), progress.steps_done // training.order.steps_per_epoch
+    _check_finite(loss, training, epoch)
+    with state.averaged():
+        score = evaluate(state.trainee.classifier, training.index, "val", context, device)
+    rate = one_cycle(
+        progress.steps_done - 1,
+        training.total_steps,
+        peak=peak_learning_rate(training.config),
+        warmup_fraction=training.config.warmup_fraction,
+    )
+    progress.records.append(
+        {"epoch": epoch, "loss": loss, "learning_rate": rate, "val_top1": score.top1, "val_loss": score.loss}
+    )
+    progress.losses.clear()
+
+
+def _check_finite(loss: float, training: Training, epoch: int) -> None:
+    if not math.isfinite(loss):
+        rate, peak = f"{training.section}.learning_rate", peak_learning_rate(training.config)
+        problem = f"with {peak:g}, the training diverged: the loss of epoch {epoch} is {loss}"
+        raise ConfigError(rate, problem, hint=f"Lower it with --set {rate}=...")
+
+
+def _dropout_seed(seed: int, step: int, rank: int) -> int:
+    return int(hash_of(["step", seed, step, rank])[:15], 16)
+
+
+def _optimizer(model: torch.nn.Module, config: ModelConfig) -> torch.optim.Optimizer:
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]  # biases and norms: shrinking them only hurts
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]

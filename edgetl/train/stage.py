@@ -1,36 +1,50 @@
 """Fine-tune one network on true labels: how a teacher is made."""
 
 import torch
-from torch.nn.functional import cross_entropy
 
+from edgetl.data.dataset import Batch
 from edgetl.data.index import read_index
-from edgetl.data.loader import Batch
+from edgetl.data.loader import Order
+from edgetl.data.views import Views
 from edgetl.stage import StageContext, StageResult
+from edgetl.train.labels import label_loss
 from edgetl.train.loop import Training, fit
 from edgetl.train.trained import write_trained
+from edgetl.train.trainee import Objective
 from edgetl.zoo.build import build_classifier
 
-__all__ = ["run"]
+__all__ = ["FromLabels", "run"]
+
+
+class FromLabels(Objective):
+    """Cross-entropy with true labels."""
+
+    def __init__(self, smoothing: float) -> None:
+        super().__init__()
+        self._smoothing = smoothing
+
+    def forward(self, logits_NK: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return label_loss(logits_NK, batch, smoothing=self._smoothing)
 
 
 def run(context: StageContext) -> StageResult:
     """Train `recipe.teacher` on the run's data; writes `model.safetensors` and `metrics.jsonl`."""
-    recipe, contract = context.recipe, context.contract
+    recipe, contract, config = context.recipe, context.contract, context.recipe.teacher
     index = read_index(context.folder)
+    samples = index.split("train")
     with context.reporter.library("building the model"):
-        classifier, model = build_classifier(recipe.teacher, len(contract.labels), contract.height, seed=recipe.seed)
-
-    def objective(logits_NK: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return cross_entropy(logits_NK, batch.labels_N, label_smoothing=recipe.teacher.label_smoothing)
-
+        classifier, model = build_classifier(config, len(contract.labels), contract.height, seed=recipe.seed)
     training = Training(
-        title=f"Fine-tuning {recipe.teacher.model}",
-        stage="finetune",
+        title=f"Fine-tuning {config.model}",
+        checkpoints="finetune",
         section="teacher",
-        config=recipe.teacher,
+        config=config,
         index=index,
-        objective=objective,
-        view_of_epoch=lambda epoch: epoch,
+        samples=samples,
+        views=Views(contract, recipe.augment, recipe.seed),
+        order=Order(len(samples), config.batch_size, recipe.seed, view_of_epoch=lambda epoch: epoch),
+        objective=FromLabels(config.label_smoothing),
+        epochs=config.epochs,
     )
     records = fit(classifier, training, context)
     return write_trained(classifier, model, records, index, context)

@@ -39,8 +39,9 @@ def write_trained(
         lineage: What the weights descend from, for the manifest.
     """
     classifier.to("cpu")
-    _write_weights(context.out / WEIGHTS_FILE, classifier, model)
-    write_atomic(context.out / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in records))
+    if context.processes.first:
+        _write_weights(context.out / WEIGHTS_FILE, classifier, model)
+        write_atomic(context.out / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in records))
     score = evaluate(classifier, index, "test", context, torch.device("cpu"))
     return StageResult(
         metrics={"test_top1": score.top1, "test_loss": score.loss, "val_top1": records[-1]["val_top1"]},

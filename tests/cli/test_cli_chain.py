@@ -40,7 +40,9 @@ def test_the_manifest_has_the_hash_of_every_file_and_where_it_came_from(finished
     assert manifest["schema_version"] == 1
     assert manifest["recipe"]["student"]["model"] == "test_efficientnet"
     assert manifest["contract"]["labels"] == ["across", "down", "fine", "steep"]
-    assert manifest["lineage"]["teacher"]["weights_sha256"] == sha256_of(finished_run / "teacher" / "model.safetensors")
+    assert manifest["lineage"]["teachers"][0]["weights_sha256"] == sha256_of(
+        finished_run / "teacher" / "model.safetensors"
+    )
     assert manifest["versions"]["torch"]
     assert manifest["seed"] == 0
 
@@ -117,7 +119,7 @@ def test_a_run_folder_serves_as_teacher_without_training_it_again(edgetl, finish
     assert done.returncode == 0, done.stderr
     assert stages_done(done) == ["data", "distill"]
     assert sha256_of(teacher / "model.safetensors") == before
-    assert manifest_of(out)["lineage"]["teacher"]["run"] == str(teacher)
+    assert manifest_of(out)["lineage"]["teachers"][0]["run"] == str(teacher)
 
 
 def test_a_teacher_of_other_classes_is_refused(edgetl, finished_run, stripes, tmp_path):
@@ -126,7 +128,7 @@ def test_a_teacher_of_other_classes_is_refused(edgetl, finished_run, stripes, tm
     out = tmp_path / "out"
     done = edgetl("distill", "--data", data, "--teacher", finished_run / "teacher", "--out", out, *quick())
     assert done.returncode == 2
-    assert "the teacher was trained on classes [steep, across, down, fine] (4)" in done.stderr
+    assert "the teacher does not know 1 of the data's classes [dots]; of its own [steep] are left" in done.stderr
     assert not out.exists()
 
 

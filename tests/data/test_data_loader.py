@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from edgetl.config import AugmentConfig
+from edgetl.data.dataset import ViewDataset
 from edgetl.data.index import ImageIndex
-from edgetl.data.loader import ViewDataset, ordered_batches, training_batches, worker_count
-from edgetl.data.views import evaluation, view
+from edgetl.data.loader import Order, ordered_batches, training_batches, worker_count
+from edgetl.data.views import Views, evaluation, mixed, mixing, view
 from edgetl.errors import DataError
 from edgetl.runner.contract import Contract, load_image
 
@@ -35,26 +36,29 @@ def large_index(paint, tmp_path, open_folder):
     return open_folder(tmp_path / "images")
 
 
-def train(index, *, epochs=range(2), batch_size=4, seed=0, workers=0, view_of_epoch=lambda epoch: epoch):
-    batches = training_batches(
-        index, "train", CONTRACT, AUGMENT,
-        seed=seed, batch_size=batch_size, epochs=epochs, view_of_epoch=view_of_epoch, workers=workers,
-    )  # fmt: skip
-    return list(batches)
+def train(
+    index, *, epochs=range(2), batch_size=4, seed=0, workers=0, view_of_epoch=lambda epoch: epoch, mixup=0.0, **options
+):
+    samples = index.split("train")
+    views = Views(CONTRACT, AUGMENT, seed, mixup)
+    order = Order(len(samples), batch_size, seed, view_of_epoch)
+    steps = range(epochs.start * order.steps_per_epoch, epochs.stop * order.steps_per_epoch)
+    return list(training_batches(index, samples, views, order, steps, workers=workers, **options))
+
+
+def in_order(index, views=None, **options):
+    return list(ordered_batches(index, index.split("train"), views or Views(CONTRACT), **options))
 
 
 def as_bytes(batches):
     return [
-        (b.images_NHWC.numpy().tobytes(), b.labels_N.tolist(), b.positions_N.tolist(), b.view, b.epoch, b.last_of_epoch)
-        for b in batches
+        (b.images_NHWC.numpy().tobytes(), b.labels_N.tolist(), b.positions_N.tolist(), b.view, b.step) for b in batches
     ]
 
 
 def test_batches_are_full_and_say_where_they_belong(index):
     batches = train(index, epochs=range(3), view_of_epoch=lambda epoch: epoch % 2)
-    assert [(b.epoch, b.view, b.last_of_epoch) for b in batches] == [
-        (0, 0, False), (0, 0, True), (1, 1, False), (1, 1, True), (2, 0, False), (2, 0, True),
-    ]  # fmt: skip
+    assert [(b.step, b.view) for b in batches] == [(0, 0), (1, 0), (2, 1), (3, 1), (4, 0), (5, 0)]
     for batch in batches:
         assert (batch.images_NHWC.shape, batch.images_NHWC.dtype) == ((4, 8, 8, 3), torch.uint8)
         assert (batch.labels_N.dtype, batch.positions_N.dtype) == (torch.int64, torch.int64)
@@ -73,7 +77,8 @@ def test_a_batch_holds_the_addressed_views_and_labels(index):
 
 def test_an_epoch_shows_no_image_twice_and_each_epoch_has_its_own_order(index):
     first, second = [
-        [p for b in train(index, batch_size=5) if b.epoch == epoch for p in b.positions_N.tolist()] for epoch in (0, 1)
+        [p for b in train(index, batch_size=5) if b.step // 2 == epoch for p in b.positions_N.tolist()]
+        for epoch in (0, 1)
     ]
     assert len(set(first)) == len(set(second)) == 10
     assert first != second
@@ -89,9 +94,7 @@ def test_a_run_that_goes_on_sees_what_an_uninterrupted_one_would(index, workers)
 
 def test_workers_change_nothing(large_index):
     assert as_bytes(train(large_index, workers=0)) == as_bytes(train(large_index, workers=2))
-    alone, together = (
-        as_bytes(ordered_batches(large_index, "train", CONTRACT, batch_size=3, workers=w)) for w in (0, 2)
-    )
+    alone, together = (as_bytes(in_order(large_index, batch_size=3, workers=w)) for w in (0, 2))
     assert alone == together
 
 
@@ -119,13 +122,9 @@ def test_a_batch_is_never_larger_than_the_split(index):
 
 
 def test_in_order_every_image_comes_once_and_the_last_batch_may_be_small(index):
-    batches = list(ordered_batches(index, "train", CONTRACT, batch_size=4, workers=0))
+    batches = in_order(index, batch_size=4, workers=0)
     assert [p for b in batches for p in b.positions_N.tolist()] == list(range(11))
-    assert [(len(b.labels_N), b.last_of_epoch, b.view) for b in batches] == [
-        (4, False, -1),
-        (4, False, -1),
-        (3, True, -1),
-    ]
+    assert [(len(b.labels_N), b.view) for b in batches] == [(4, -1), (4, -1), (3, -1)]
     images_NHWC = torch.cat([b.images_NHWC for b in batches]).numpy()
     for pixels_HWC, sample in zip(images_NHWC, index.split("train"), strict=True):
         np.testing.assert_array_equal(pixels_HWC, evaluation(load_image(index.file(sample)), CONTRACT))
@@ -135,24 +134,22 @@ def test_a_view_in_order_is_the_view_of_training(index):
     shown = {}
     for batch in train(index, epochs=range(1), batch_size=11, seed=5, view_of_epoch=lambda _: 9):
         shown = dict(zip(batch.positions_N.tolist(), batch.images_NHWC, strict=True))
-    options = {"batch_size": 4, "workers": 0, "view": 9, "augment": AUGMENT, "seed": 5}
-    for batch in ordered_batches(index, "train", CONTRACT, **options):
+    for batch in in_order(index, Views(CONTRACT, AUGMENT, 5), batch_size=4, workers=0, view=9):
         for position, pixels_HWC in zip(batch.positions_N.tolist(), batch.images_NHWC, strict=True):
             assert torch.equal(pixels_HWC, shown[position])
 
 
 def test_a_view_without_augmentation_is_refused(index):
     with pytest.raises(ValueError, match="needs the recipe's augmentation"):
-        list(ordered_batches(index, "train", CONTRACT, batch_size=4, workers=0, view=0))
+        in_order(index, batch_size=4, workers=0, view=0)
     with pytest.raises(ValueError, match="needs the recipe's augmentation"):
-        ViewDataset(index, "train", CONTRACT, None, 0)[0, 0]
+        ViewDataset(index, index.split("train"), Views(CONTRACT))[0, 0]
 
 
 def test_no_worker_outlives_its_batches(large_index):
-    batches = training_batches(
-        large_index, "train", CONTRACT, AUGMENT,
-        seed=0, batch_size=2, epochs=range(50), view_of_epoch=lambda epoch: epoch, workers=2,
-    )  # fmt: skip
+    samples = large_index.split("train")
+    order = Order(len(samples), 2, 0, view_of_epoch=lambda epoch: epoch)
+    batches = training_batches(large_index, samples, Views(CONTRACT, AUGMENT), order, range(200), workers=2)
     next(batches)
     assert len(multiprocessing.active_children()) == min(2, worker_count(large_index, 2))
     batches.close()
@@ -184,7 +181,7 @@ def test_a_file_that_is_gone_or_changed_is_named_in_one_line(large_index, worker
 
 
 def test_tiny_images_are_opened_once(index):
-    dataset = ViewDataset(index, "train", CONTRACT, AUGMENT, 0)
+    dataset = ViewDataset(index, index.split("train"), Views(CONTRACT, AUGMENT))
     before = dataset[0, 0][0]
     index.file(index.split("train")[0]).unlink()
     np.testing.assert_array_equal(dataset[0, 0][0], before)
@@ -196,3 +193,57 @@ def test_automatic_workers_follow_the_images(index):
     assert 1 <= worker_count(replace(index, median_side=65), "auto") <= 4
     assert worker_count(index, 1) == 1
     assert worker_count(index, 64) <= multiprocessing.cpu_count()
+
+
+def test_a_mixed_view_is_the_blend_of_two_views_and_says_so(index):
+    samples, shares = index.split("train"), []
+    for batch in train(index, seed=3, mixup=0.4):
+        for number, position in enumerate(batch.positions_N.tolist()):
+            views = Views(CONTRACT, AUGMENT, 3, 0.4)
+            other = mixing(views, view=batch.view, sample=position, count=len(samples))
+            alone = [
+                view(load_image(index.file(samples[p])), CONTRACT, AUGMENT, seed=3, view=batch.view, sample=p)
+                for p in (position, other.partner)
+            ]
+            np.testing.assert_array_equal(batch.images_NHWC[number].numpy(), mixed(*alone, other.share))
+            assert batch.partner_labels_N[number] == samples[other.partner].label
+            assert batch.partner_shares_N[number] == pytest.approx(other.share)
+            shares.append(other.share)
+    assert 0 <= min(shares) < max(shares) <= 0.4
+
+
+def test_without_mixup_a_view_has_no_partner(index):
+    for batch in train(index):
+        assert batch.partner_shares_N.tolist() == [0.0] * 4
+        assert torch.equal(batch.partner_labels_N, batch.labels_N)
+
+
+def test_processes_share_a_batch_between_them(index):
+    whole, first, second = train(index), train(index, share=(0, 2)), train(index, share=(1, 2))
+    for together, mine, yours in zip(whole, first, second, strict=True):
+        assert together.positions_N.tolist()[::2] == mine.positions_N.tolist()
+        assert together.positions_N.tolist()[1::2] == yours.positions_N.tolist()
+        assert torch.equal(together.images_NHWC[1::2], yours.images_NHWC)
+
+
+def test_processes_share_the_batches_in_order(index):
+    seen = [
+        p for rank in (0, 1) for b in in_order(index, batch_size=4, workers=0, share=(rank, 2)) for p in b.positions_N
+    ]
+    assert sorted(map(int, seen)) == list(range(11))
+
+
+def test_stored_views_are_the_views(index):
+    stored_VNHWC = np.stack(
+        [
+            np.concatenate(
+                [b.images_NHWC.numpy() for b in in_order(index, views, batch_size=4, workers=0, view=number)]
+            )
+            for views in [Views(CONTRACT, AUGMENT, 0)]
+            for number in range(2)
+        ]
+    )
+    assert as_bytes(train(index, stored_VNHWC=stored_VNHWC)) == as_bytes(train(index))
+    for sample in index.split("train"):
+        index.file(sample).unlink()
+    assert len(train(index, stored_VNHWC=stored_VNHWC)) == 4, "no image is opened"

@@ -164,12 +164,14 @@ def _manifest(labels: tuple[str, ...]) -> dict[str, Any]:
         "contract": Contract(labels, 16, 16).to_dict(),
         "model": {"library": "timm", "name": "mobilenetv2_100", "arguments": {}},
         "lineage": {
-            "teacher": {
-                "run": "/home/me/secret/teacher",
-                "model": "resnet50",
-                "weights_sha256": "ab" * 32,
-                "test_top1": 0.95,
-            }
+            "teachers": [
+                {
+                    "run": "/home/me/secret/teacher",
+                    "model": "resnet50",
+                    "weights_sha256": "ab" * 32,
+                    "test_top1": 0.95,
+                }
+            ]
         },
         "versions": {"edgetl": "0.1.0", "numpy": "2.4.6"},
         "stages": {name: {"seconds": 75.0, "finished": when, "files": []} for name, when in stages.items()},

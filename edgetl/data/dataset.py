@@ -1,0 +1,117 @@
+"""Views by address, and what a batch of them is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import Dataset
+
+from edgetl.data.index import ImageIndex, Sample
+from edgetl.data.views import EVALUATION, Mixing, Views, evaluation, mixed, mixing, view
+from edgetl.errors import DataError
+from edgetl.runner.contract import UnreadableImage, load_image
+
+__all__ = ["TINY_SIDE", "Address", "Batch", "Item", "ViewDataset"]
+
+TINY_SIDE = 64
+"""Images up to this side, in pixels, are decoded once and kept: to open such a file takes longer than all the rest."""
+
+_REUSE_BYTES = 256 * 2**20
+
+Address = tuple[int, int]
+"""An image's position among the samples, and the number of a view."""
+
+Item = tuple[NDArray[np.uint8], Address]
+"""Pixels `uint8 (H, W, 3)`, and whose they are."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images as the model takes them."""
+
+    images_NHWC: torch.Tensor
+    """`uint8 (N, H, W, 3)`."""
+
+    labels_N: torch.Tensor
+    """`int64 (N,)`; -1 where there is none."""
+
+    positions_N: torch.Tensor
+    """`int64 (N,)`, among the samples that the batches are drawn from."""
+
+    view: int
+    """The one view of all images of the batch."""
+
+    step: int
+    """Number of the batch, counted from the first of the first epoch."""
+
+    partner_labels_N: torch.Tensor
+    """`int64 (N,)`: labels of the images that are mixed in."""
+
+    partner_shares_N: torch.Tensor
+    """`float32 (N,)`: their parts, as fractions of 1."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch with all that a loss reads on a device; copies from pinned memory do not wait."""
+        names = ("images_NHWC", "labels_N", "partner_labels_N", "partner_shares_N")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+
+
+class ViewDataset(Dataset[Item | DataError]):
+    """Images by address."""
+
+    def __init__(self, index: ImageIndex, samples: Sequence[Sample], views: Views) -> None:
+        self._index = index
+        self._samples = samples
+        self._views = views
+        needed_bytes = 3 * index.median_side**2 * len(samples)
+        self._reuse = index.median_side <= TINY_SIDE and needed_bytes <= _REUSE_BYTES
+        self._decoded: dict[int, Image.Image] = {}
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, address: Address) -> Item | DataError:
+        """The view and its address; a fault is handed over, since to raise it in a worker garbles it."""
+        try:
+            return self._pixels(*address), address
+        except DataError as fault:
+            return fault
+
+    def mixing(self, address: Address) -> Mixing | None:
+        """What is mixed into a view, if anything."""
+        position, number = address
+        if number == EVALUATION or not self._views.mixup:
+            return None
+        return mixing(self._views, view=number, sample=position, count=len(self._samples))
+
+    def label(self, position: int) -> int:
+        """Label of an image; -1 if it has none."""
+        return self._samples[position].label
+
+    def _pixels(self, position: int, number: int) -> NDArray[np.uint8]:
+        own_HWC = self._alone(position, number)
+        partner = self.mixing((position, number))
+        return mixed(own_HWC, self._alone(partner.partner, number), partner.share) if partner else own_HWC
+
+    def _alone(self, position: int, number: int) -> NDArray[np.uint8]:
+        image, views = self._image(position), self._views
+        if number == EVALUATION:
+            return evaluation(image, views.contract)
+        if views.augment is None:
+            raise ValueError("a numbered view needs the recipe's augmentation")
+        return view(image, views.contract, views.augment, seed=views.seed, view=number, sample=position)
+
+    def _image(self, position: int) -> Image.Image:
+        if position in self._decoded:
+            return self._decoded[position]
+        file = self._index.file(self._samples[position])
+        try:
+            image = load_image(file)
+        except UnreadableImage as cause:
+            raise DataError(f"{file}: has changed since this run read it ({cause}). Restore it") from cause
+        if self._reuse:
+            self._decoded[position] = image
+        return image

@@ -1,0 +1,101 @@
+"""Whether a teacher can teach on this data: its classes, its preprocessing, and what it has seen."""
+
+from collections.abc import Sequence
+
+from edgetl.artifact import RunFolder
+from edgetl.config import Recipe
+from edgetl.data.index import ImageIndex, read_index
+from edgetl.errors import ConfigError, DataError
+from edgetl.runner.contract import Contract
+
+__all__ = ["check_agreement", "check_teacher"]
+
+_SHOWN = 5
+_PIXELS = ("height", "width", "resize", "crop_fraction", "filter")
+"""Fields of the contract that decide which pixels a network sees."""
+
+
+def check_teacher(teacher: RunFolder, index: ImageIndex, recipe: Recipe) -> None:
+    """Make sure that a teacher knows the data's classes, sees what the recipe asks for, and was not taught the test.
+
+    Raises:
+        DataError: It does not know a class, or has learned from test images.
+        ConfigError: The recipe asks for another preprocessing than the teacher's.
+    """
+    contract = teacher.contract
+    _check_classes(contract, index, recipe.distill.class_map)
+    _check_preprocessing(contract, recipe)
+    _check_unseen(teacher, index)
+
+
+def check_agreement(teachers: Sequence[RunFolder]) -> None:
+    """Make sure that several teachers see the same pixels.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    first = teachers[0].contract
+    for other in teachers[1:]:
+        for field in _PIXELS:
+            here, there = getattr(first, field), getattr(other.contract, field)
+            if here != there:
+                problem = f"{teachers[0].path} was trained with {field} {here}, {other.path} with {there}"
+                raise ConfigError("teacher.model", problem, hint="Teachers of one student must see the same pixels.")
+
+
+def _check_classes(contract: Contract, index: ImageIndex, class_map: dict[str, str]) -> None:
+    strangers = sorted(set(class_map) - set(index.labels))
+    if strangers:
+        raise ConfigError("distill.class_map", f"the data has no class {strangers[0]!r}", hint=_list_of(index.labels))
+    wanted = {label: class_map.get(label, label) for label in index.labels}
+    missing = {label: name for label, name in wanted.items() if name not in contract.labels}
+    if missing:
+        free = [name for name in contract.labels if name not in wanted.values()]
+        example = f"{next(iter(missing))}: {free[0] if free else '...'}"
+        raise DataError(
+            f"{index.root}: the teacher does not know {len(missing)} of the data's classes {_named(missing)}; of its"
+            f" own {_named(free)} are left. Say which is which with --set 'distill.class_map={{{example}}}', or give"
+            " another teacher"
+        )
+    twice = sorted({name for name in wanted.values() if list(wanted.values()).count(name) > 1})
+    if twice:
+        raise ConfigError("distill.class_map", f"two classes of the data mean the teacher's {twice[0]!r}")
+    if len(contract.labels) > len(wanted) and not class_map:
+        extra = [name for name in contract.labels if name not in wanted.values()]
+        raise DataError(
+            f"{index.root}: the teacher knows {len(extra)} classes more {_named(extra)}. If they shall not count, say"
+            f" so by naming one class with --set 'distill.class_map={{{index.labels[0]}: {index.labels[0]}}}'"
+        )
+
+
+def _check_preprocessing(contract: Contract, recipe: Recipe) -> None:
+    size = recipe.data.image_size
+    if size not in ("auto", contract.height):
+        hint = "Leave it out, or train a teacher at this size."
+        raise ConfigError("data.image_size", f"is {size}, but the teacher was trained at {contract.height}", hint=hint)
+    for field in ("resize", "filter"):
+        asked, known = getattr(recipe.data, field), getattr(contract, field)
+        if field in recipe.data.model_fields_set and asked != known:
+            hint = f"Set data.{field}={known}, or train a teacher with data.{field}={asked}."
+            raise ConfigError(f"data.{field}", f"is {asked}, but the teacher was trained with {known}", hint=hint)
+
+
+def _check_unseen(teacher: RunFolder, index: ImageIndex) -> None:
+    """The comparison of teacher and student would be worthless."""
+    taught = read_index(teacher)
+    seen = {sample.sha256 for split in ("train", "unlabelled") for sample in taught.split(split)}
+    known = [sample.path for sample in index.split("test") if sample.sha256 in seen]
+    if known:
+        raise DataError(
+            f"{index.root}: the teacher was trained on {len(known)} of this run's test images ({known[0]} ...). "
+            f"Split as it did, with --seed {teacher.manifest.get('seed', 0)}"
+        )
+
+
+def _named(labels: Sequence[str] | dict[str, str]) -> str:
+    shown = list(labels)[:_SHOWN]
+    return f"[{', '.join(shown)}{', ...' if len(labels) > _SHOWN else ''}]"
+
+
+def _list_of(labels: Sequence[str]) -> str:
+    return f"It has {_named(labels)}."

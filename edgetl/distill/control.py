@@ -1,0 +1,116 @@
+"""The control run: did the teacher help?
+
+The student is trained with and without the teacher, from the same start, on the same number of batches in the same
+order, once per seed. Without the teacher it sees a fresh view in every epoch, since it need not wait for answers.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgetl.artifact import write_atomic
+from edgetl.data.loader import Order
+from edgetl.distill.lesson import Lesson, open_lesson
+from edgetl.distill.paired import paired_gain
+from edgetl.stage import StageContext, StageResult
+from edgetl.train.evaluation import evaluate
+from edgetl.train.loop import Training, fit
+from edgetl.train.stage import FromLabels
+from edgetl.zoo.build import build_classifier, load_classifier
+from edgetl.zoo.classifier import Classifier
+
+__all__ = ["CONTROL_FILE", "run"]
+
+CONTROL_FILE = "control.json"
+_NAME = "control"
+
+
+def run(context: StageContext) -> StageResult:
+    """Train `recipe.control.seeds` students with and without the teacher; writes `control.json`."""
+    lesson = open_lesson(context, _NAME)
+    first = context.recipe.seed
+    seeds = range(first, first + context.recipe.control.seeds)
+    if len(seeds) > 1:
+        lesson.prepare()
+    taught_SN = np.stack([_taught(lesson, seed) for seed in seeds])
+    alone_SN = np.stack([_alone(lesson, seed) for seed in seeds])
+    gain = paired_gain(taught_SN, alone_SN)
+    found = {
+        "gain": gain.to_dict(),
+        "verdict": gain.verdict,
+        "top1_with_teacher": taught_SN.mean(1).tolist(),
+        "top1_without_teacher": alone_SN.mean(1).tolist(),
+        "first_seed": first,
+    }
+    if context.processes.first:
+        write_atomic(context.out / CONTROL_FILE, json.dumps(found, indent=1) + "\n")
+    context.reporter.say(gain.sentence())
+    return StageResult(metrics={"gain_points": gain.points, "gain_low": gain.low, "gain_high": gain.high})
+
+
+def _taught(lesson: Lesson, seed: int) -> NDArray[np.bool_]:
+    """Whether a student with the teacher is right on each test image; the first is the run's own."""
+    if seed == lesson.context.recipe.seed:
+        return _right(load_classifier(lesson.context.folder), lesson)
+    title = f"With the teacher, seed {seed}"
+    return _once(lesson, f"taught-{seed}", seed, lambda student, place: lesson.teach(student, seed, place, title))
+
+
+def _alone(lesson: Lesson, seed: int) -> NDArray[np.bool_]:
+    """Whether a student that had labels only is right on each test image."""
+    training = _without_teacher(lesson, seed)
+    return _once(lesson, f"alone-{seed}", seed, lambda student, _: fit(student, training, lesson.context))
+
+
+def _without_teacher(lesson: Lesson, seed: int) -> Training:
+    config = lesson.context.recipe.student
+    samples = lesson.index.split("train")
+    # Images without labels are nothing to it: it sees the others more often, so that the batches are as many.
+    steps = lesson.epochs * lesson.order(seed).steps_per_epoch
+    order = Order(len(samples), config.batch_size, seed, view_of_epoch=lambda epoch: epoch)
+    return Training(
+        title=f"Without the teacher, seed {seed}",
+        checkpoints=f"{_NAME}/alone-{seed}",
+        section="student",
+        config=config,
+        index=lesson.index,
+        samples=samples,
+        views=lesson.question.views,
+        order=order,
+        objective=FromLabels(config.label_smoothing),
+        epochs=max(1, round(steps / order.steps_per_epoch)),
+    )
+
+
+def _once(lesson: Lesson, name: str, seed: int, train: Callable[[Classifier, str], object]) -> NDArray[np.bool_]:
+    """Train one student and keep its answers; a killed control run does not train it again."""
+    context = lesson.context
+    place = f"{_NAME}/{name}"
+    note = context.folder.checkpoint_dir(place) / "right.json"
+    known = _read(note, context.inputs) if context.processes.first else None
+    known = context.processes.agree(known)
+    if known is None:
+        labels, side = len(context.contract.labels), context.contract.height
+        student, _ = build_classifier(context.recipe.student, labels, side, seed=seed)
+        train(student, place)
+        known = _right(student.to("cpu"), lesson).tolist()
+        if context.processes.first:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(note, json.dumps({"inputs": context.inputs, "right": known}))
+    return np.array(known, np.bool_)
+
+
+def _read(note: Path, inputs: str) -> list[bool] | None:
+    if not note.is_file():
+        return None
+    stated = json.loads(note.read_bytes())
+    right: list[bool] = stated["right"]
+    return right if stated["inputs"] == inputs else None
+
+
+def _right(student: Classifier, lesson: Lesson) -> NDArray[np.bool_]:
+    return evaluate(student, lesson.index, "test", lesson.context, torch.device("cpu")).right_N

@@ -1,0 +1,143 @@
+"""What students are taught with: teachers, images and the views that both see; shared by every student of a run."""
+
+from dataclasses import dataclass
+
+import torch
+
+from edgetl.data.index import ImageIndex, Sample, read_index
+from edgetl.data.loader import Order
+from edgetl.data.views import Views
+from edgetl.distill.answers import Answers, Question, TeacherStores, pixel_store, teacher_stores, write_answers
+from edgetl.distill.objective import FEATURE_LOSSES, FromTeacher
+from edgetl.distill.space import check_space, wants_pixels
+from edgetl.distill.store import ArrayStore
+from edgetl.distill.teacher import Teacher, load_teacher
+from edgetl.environment import machine
+from edgetl.errors import ConfigError, RunFolderError
+from edgetl.stage import StageContext
+from edgetl.train.loop import Record, Training, fit
+from edgetl.zoo.classifier import Classifier
+from edgetl.zoo.head import FeatureTap
+
+__all__ = ["Lesson", "open_lesson"]
+
+_HALF = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Teachers, images and where the answers are."""
+
+    context: StageContext
+    index: ImageIndex
+    samples: tuple[Sample, ...]
+    """Training images, then those without labels."""
+
+    teachers: tuple[Teacher, ...]
+    question: Question
+    stores: tuple[TeacherStores, ...]
+    pixels: ArrayStore | None
+
+    @property
+    def epochs(self) -> int:
+        """Passes of a student over the images."""
+        return self.context.recipe.student.epochs
+
+    def order(self, seed: int) -> Order:
+        """Which image comes when; the epochs cycle through the views that the teachers answered."""
+        size, views = self.context.recipe.student.batch_size, self.question.view_count
+        return Order(len(self.samples), size, seed, view_of_epoch=lambda epoch: epoch % views)
+
+    def prepare(self) -> None:
+        """Have the answers written, and the pixels; what is there already stays.
+
+        Raises:
+            EnvironmentFault: They do not fit on the disk.
+        """
+        check_space(self.stores, self.pixels, self.question, self.context.reporter)
+        write_answers(self.question, self.stores, self.pixels, self.context)
+
+    def teach(self, student: Classifier, seed: int, checkpoints: str, title: str) -> list[Record]:
+        """Train a student in place.
+
+        Args:
+            student: Built with the same seed.
+            seed: Seeds order and dropout; the views are the lesson's own.
+            checkpoints: Name of the folder of its checkpoints.
+            title: What is shown.
+        """
+        config, recipe = self.context.recipe.student, self.context.recipe
+        classes = len(self.context.contract.labels)
+        of_features = FEATURE_LOSSES & set(recipe.distill.loss)
+        width = self.stores[0].features.shape[-1] if self.stores[0].features else 0
+        objective = FromTeacher(
+            recipe.distill,
+            Answers(self.stores, classes),
+            tap=FeatureTap(student.net, classes) if of_features else None,
+            teacher_width=width,
+            smoothing=config.label_smoothing,
+        )
+        training = Training(
+            title=title,
+            checkpoints=checkpoints,
+            section="student",
+            config=config,
+            index=self.index,
+            samples=self.samples,
+            views=self.question.views,
+            order=self.order(seed),
+            objective=objective,
+            epochs=config.epochs,
+            stored_VNHWC=self.pixels.read() if self.pixels else None,
+        )
+        return fit(student, training, self.context)
+
+
+def open_lesson(context: StageContext, scratch: str) -> Lesson:
+    """Find out what students of a run are taught with; nothing is written yet.
+
+    Args:
+        context: The stage's context.
+        scratch: Name of the checkpoint folder in which pixels are stored.
+
+    Raises:
+        RunFolderError: There is no teacher, or a folder of answers belongs to something else.
+        DataError: A teacher does not know one of the classes.
+        ConfigError: Losses of features with several teachers.
+    """
+    recipe, contract = context.recipe, context.contract
+    if not context.teachers:
+        raise RunFolderError(f"{context.folder.path}: distillation needs a teacher's run folder (--teacher)")
+    index = read_index(context.folder)
+    samples = (*index.split("train"), *index.split("unlabelled"))
+    teachers = tuple(load_teacher(run, contract.labels, recipe.distill.class_map) for run in context.teachers)
+    views = Views(contract, recipe.augment, recipe.seed, recipe.distill.mixup)
+    question = Question(index, samples, views, min(recipe.distill.teacher_views, recipe.student.epochs))
+    width = _feature_width(teachers, context)
+    precision = _precision(context)
+    stores = tuple(teacher_stores(t, question, context, precision=precision, feature_width=width) for t in teachers)
+    folder = context.folder.checkpoint_dir(scratch)
+    pixels = pixel_store(question, folder) if wants_pixels(question, folder, context) else None
+    return Lesson(context, index, samples, teachers, question, stores, pixels)
+
+
+def _feature_width(teachers: tuple[Teacher, ...], context: StageContext) -> int:
+    """Features that the teacher is asked for; 0 for none."""
+    asked = sorted(FEATURE_LOSSES & set(context.recipe.distill.loss))
+    if not asked:
+        return 0
+    if len(teachers) > 1:
+        hint = "Give one teacher, or losses of the answers: kd, dkd, dist."
+        raise ConfigError(
+            "distill.loss", f"{asked[0]} compares features, and {len(teachers)} teachers have none in common", hint=hint
+        )
+    (teacher,) = teachers
+    return FeatureTap(teacher.classifier.net, len(teacher.run.contract.labels)).width
+
+
+def _precision(context: StageContext) -> str:
+    asked = context.recipe.distill.teacher_precision
+    if asked != "auto":
+        return asked
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return "bf16" if on_gpu or _HALF & set(machine()["instruction_sets"]) else "fp32"

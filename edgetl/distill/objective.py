@@ -1,0 +1,79 @@
+"""What a student minimises: the recipe's losses, each with its weight."""
+
+import torch
+
+from edgetl.config import DistillConfig
+from edgetl.data.dataset import Batch
+from edgetl.distill.answers import Answers
+from edgetl.distill.losses import Contrastive, Hint, decoupled_kd, dist, hinton_kd
+from edgetl.train.labels import label_loss
+from edgetl.train.trainee import Objective
+from edgetl.zoo.head import FeatureTap
+
+__all__ = ["FEATURE_LOSSES", "FromTeacher"]
+
+FEATURE_LOSSES = frozenset({"feature", "crd"})
+"""Losses that compare features and not answers."""
+
+_LEARNED = {"feature": Hint, "crd": Contrastive}
+
+
+class FromTeacher(Objective):
+    """The weighted sum of the recipe's losses.
+
+    Args:
+        config: Losses, weights and temperature.
+        answers: What the teacher says of every batch.
+        tap: Hears the student's features; only losses of features need it.
+        teacher_width: Features of the teacher; likewise.
+        smoothing: Of the true labels.
+    """
+
+    def __init__(
+        self,
+        config: DistillConfig,
+        answers: Answers,
+        *,
+        tap: FeatureTap | None = None,
+        teacher_width: int = 0,
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._answers = answers
+        self._tap = tap
+        self._smoothing = smoothing
+        width = tap.width if tap else 0
+        of_features = sorted(FEATURE_LOSSES & set(config.loss))
+        self.learned = torch.nn.ModuleDict({name: _LEARNED[name](width, teacher_width) for name in of_features})
+
+    def forward(self, logits_NK: torch.Tensor, batch: Batch) -> torch.Tensor:
+        terms = {**self._of_answers(logits_NK.float(), batch), **self._of_features(batch)}
+        return torch.stack([weight * terms[name] for name, weight in self._config.loss.items()]).sum()
+
+    def _of_answers(self, student_NK: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        asked, temperature = self._config.loss, self._config.temperature
+        terms: dict[str, torch.Tensor] = {}
+        if "hard" in asked:
+            terms["hard"] = label_loss(student_NK, batch, smoothing=self._smoothing)
+        if {"kd", "dkd", "dist"} & set(asked):
+            teacher_NK = self._answers.logits(batch).to(student_NK)
+            if "kd" in asked:
+                terms["kd"] = hinton_kd(student_NK, teacher_NK, temperature)
+            if "dkd" in asked:
+                terms["dkd"] = decoupled_kd(student_NK, teacher_NK, _targets(batch, teacher_NK), temperature)
+            if "dist" in asked:
+                terms["dist"] = dist(student_NK, teacher_NK, temperature)
+        return terms
+
+    def _of_features(self, batch: Batch) -> dict[str, torch.Tensor]:
+        if not self._tap:
+            return {}
+        student_ND = self._tap.take().float()
+        teacher_ND = self._answers.features(batch).to(student_ND)
+        return {name: module(student_ND, teacher_ND) for name, module in self.learned.items()}
+
+
+def _targets(batch: Batch, teacher_NK: torch.Tensor) -> torch.Tensor:
+    """True labels; the teacher's best class where there is none."""
+    return torch.where(batch.labels_N >= 0, batch.labels_N, teacher_NK.argmax(1))

@@ -1,0 +1,80 @@
+"""How much the teacher's answers and the stored views take on the disk, said before they are written."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgetl.data.dataset import TINY_SIDE
+from edgetl.distill.answers import Question, TeacherStores, pixel_store
+from edgetl.distill.store import ArrayStore
+from edgetl.errors import EnvironmentFault
+from edgetl.reporter import Reporter
+from edgetl.stage import StageContext
+
+__all__ = ["check_space", "wants_pixels"]
+
+_LARGEST_PART = 0.2
+_SPARE_BYTES = 64 << 20
+
+
+def wants_pixels(question: Question, folder: Path, context: StageContext) -> bool:
+    """Tell whether the views are to be stored: 'auto' does it if they come again, are dear to decode, and fit."""
+    asked = context.recipe.distill.keep_pixels
+    if asked != "auto":
+        return asked == "always"
+    comes_again = context.recipe.student.epochs > question.view_count
+    if not comes_again or question.index.median_side <= TINY_SIDE:
+        return False
+    store = pixel_store(question, folder)
+    fits = store.stated() is not None or store.size_bytes <= _LARGEST_PART * _free_bytes(folder)
+    if not fits and context.processes.first:
+        context.reporter.say(
+            f"Views are decoded anew in each epoch: to store them would take {_size(store.size_bytes)}, more than a"
+            f" fifth of the free {_size(_free_bytes(folder))}."
+        )
+    return bool(context.processes.agree(fits))
+
+
+def check_space(
+    stores: Sequence[TeacherStores], pixels: ArrayStore | None, question: Question, reporter: Reporter
+) -> None:
+    """Say what will be written and where, and make sure that it fits.
+
+    Raises:
+        EnvironmentFault: It does not.
+    """
+    count, images = question.view_count, len(question.samples)
+    reporter.say(f"Views: {count} of each of {images:,} images; epoch e shows view e modulo {count}.")
+    answers = [store for each in stores for store in each.all]
+    for what, group in (("Teacher's answers", answers), ("Stored views", [pixels] if pixels else [])):
+        for store in group:
+            _check(what, store, reporter, count)
+
+
+def _check(what: str, store: ArrayStore, reporter: Reporter, views: int) -> None:
+    if store.stated() is not None:
+        reporter.say(f"{what} ({store.name}): {_size(store.size_bytes)} in {store.folder}, there already.")
+        return
+    free = _free_bytes(store.folder)
+    if store.size_bytes + _SPARE_BYTES > free:
+        raise EnvironmentFault(
+            f"{store.folder}: {what.lower()} need {_size(store.size_bytes)}, and {_size(free)} are free. Free some"
+            f" space, lower distill.teacher_views ({views}), or set {_cure(store)}"
+        )
+    reporter.say(f"{what} ({store.name}): {_size(store.size_bytes)} in {store.folder}.")
+
+
+def _cure(store: ArrayStore) -> str:
+    return "distill.keep_pixels=never" if store.name == "pixels" else "distill.cache to a folder on another disk"
+
+
+def _free_bytes(folder: Path) -> int:
+    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    return shutil.disk_usage(parent).free
+
+
+def _size(size_bytes: int) -> str:
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= scale:
+            return f"{size_bytes / scale:.1f} {unit}"
+    return f"{size_bytes} B"

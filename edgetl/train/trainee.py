@@ -1,0 +1,62 @@
+"""What is trained: a classifier with its objective, on images that may start small."""
+
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+
+from edgetl.data.dataset import Batch
+from edgetl.zoo.classifier import Classifier
+
+__all__ = ["Objective", "Trainee", "side_of_step"]
+
+_STEP_PX = 32
+_GROWING = 0.7
+
+
+class Objective(nn.Module):
+    """What a training minimises; a module, because some objectives learn a part of their own."""
+
+    def forward(self, logits_NK: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The mean loss of a batch, a scalar."""
+        raise NotImplementedError
+
+
+class Trainee(nn.Module):
+    """A classifier with its objective: one module, so that several processes share one gradient."""
+
+    def __init__(self, classifier: Classifier, objective: Objective, side: int) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.objective = objective
+        self.side = side
+        """Height and width at which images are shown, in pixels."""
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """The mean loss of a batch, a scalar."""
+        logits_NK = self.classifier(_resized(batch.images_NHWC, self.side))
+        loss: torch.Tensor = self.objective(logits_NK, batch)
+        return loss
+
+
+def side_of_step(step: int, total_steps: int, *, side: int, resize_from: float) -> int:
+    """Height and width at which a step shows its images: from a part of the full side, in steps of 32 px, to all of it.
+
+    Progressive resizing (Howard, 2018; Tan and Le, arXiv 2104.00298): small images are cheap, and enough at first. The
+    last 30 % of the steps see the full size.
+
+    Args:
+        step: From 0.
+        total_steps: Of the whole training.
+        side: Full height and width, in pixels.
+        resize_from: Part of the side at the start, as a fraction of 1.
+    """
+    grown = min(1.0, step / (_GROWING * total_steps))
+    wanted = side * (resize_from + (1 - resize_from) * grown)
+    return side if 1 in (grown, resize_from) else min(side, max(_STEP_PX, int(wanted // _STEP_PX) * _STEP_PX))
+
+
+def _resized(images_NHWC: torch.Tensor, side: int) -> torch.Tensor:
+    if images_NHWC.shape[1] == side:
+        return images_NHWC
+    images_NCHW = images_NHWC.permute(0, 3, 1, 2).to(torch.float32)
+    return interpolate(images_NCHW, size=(side, side), mode="bilinear", antialias=True).permute(0, 2, 3, 1)

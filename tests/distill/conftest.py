@@ -1,0 +1,67 @@
+"""A teacher that is trained once, and short distillations from it."""
+
+import json
+
+import pytest
+import small_run
+
+from edgetl.artifact import RunFolder
+from edgetl.pipeline import run_stages
+from edgetl.reporter import Reporter
+
+
+@pytest.fixture(autouse=True)
+def user_cache(tmp_path_factory):
+    with small_run.user_cache(tmp_path_factory.getbasetemp()):
+        yield
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory) -> RunFolder:
+    """Three epochs of test_resnet on the digits."""
+    return RunFolder.open(small_run.trained(tmp_path_factory.getbasetemp()))
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory):
+    """Two classes of 24 noisy images."""
+    return small_run.colours(tmp_path_factory.getbasetemp())
+
+
+NETWORK = {"model": "test_vit", "small_images": "keep", "batch_size": 8, "learning_rate": 0.001}
+
+
+class Heard(Reporter):
+    """Keeps what it hears."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture(scope="session")
+def painter(colours, tmp_path_factory) -> RunFolder:
+    """A teacher of the colours: three epochs of a small transformer."""
+    base = tmp_path_factory.getbasetemp()
+    settings = small_run.recipe(data={"path": str(colours), "resize": "crop"}, teacher=NETWORK | {"epochs": 3})
+    with small_run.user_cache(base):
+        return run_stages(settings, base / "painter", "finetune", ("data", "finetune"), Reporter())
+
+
+@pytest.fixture
+def distill(colours, painter, tmp_path):
+    """Distill the painter: `run, losses, heard = distill("name", student={...}, distill={...})`."""
+
+    def run(name, *, teachers=(painter,), stages=("data", "distill"), student=None, **sections):
+        options = {"data": {"path": str(colours), "resize": "crop"}, "student": NETWORK | (student or {})} | sections
+        heard = Heard()
+        folder = run_stages(
+            small_run.recipe(**options), tmp_path / name, "distill", stages, heard, teachers=tuple(teachers)
+        )
+        losses = [json.loads(line)["loss"] for line in folder.file("metrics.jsonl").read_text().splitlines()]
+        return folder, losses, heard
+
+    return run

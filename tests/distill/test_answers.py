@@ -1,0 +1,206 @@
+"""The teacher's answers: each belongs to one view of one image, is given once, and is read by every student."""
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import small_run
+import torch
+
+from edgetl.artifact import RunFolder
+from edgetl.data.dataset import Batch
+from edgetl.data.index import read_index
+from edgetl.data.views import Views, view
+from edgetl.distill.answers import Answers, Question, pixel_store, teacher_stores, write_answers
+from edgetl.distill.teacher import load_teacher
+from edgetl.errors import RunFolderError
+from edgetl.runner.contract import load_image
+
+VIEWS = 2
+
+
+class Asked:
+    """A teacher that is asked about a part of the digits."""
+
+    def __init__(self, teacher, place, *, step=9, seed=0, mixup=0.0, width=0, pixels=False, **distill):
+        settings = small_run.recipe(distill={"teacher_precision": "fp32", "cache": str(place / "cache")} | distill)
+        self.context = small_run.context(RunFolder(place, teacher.manifest), place, settings)
+        whole = read_index(teacher)
+        self.samples = whole.split("train")[::step]
+        views = Views(self.context.contract, settings.augment, seed, mixup)
+        self.question = Question(whole, self.samples, views, VIEWS)
+        self.teacher = load_teacher(teacher, whole.labels, {})
+        self.stores = teacher_stores(self.teacher, self.question, self.context, precision="fp32", feature_width=width)
+        self.pixels = pixel_store(self.question, place / "pixels") if pixels else None
+
+    def ask(self):
+        write_answers(self.question, [self.stores], self.pixels, self.context)
+        return self.stores.logits.read()
+
+    def picture(self, number, position):
+        image, views = load_image(self.question.index.file(self.samples[position])), self.question.views
+        return view(image, views.contract, views.augment, seed=views.seed, view=number, sample=position)
+
+    def say(self, pixels_HWC):
+        with torch.inference_mode():
+            return self.teacher.classifier(torch.from_numpy(pixels_HWC)[None])[0].numpy()
+
+
+def places(count):
+    """Around the first piece's end, and the last image of all."""
+    return [(number, position) for number in range(VIEWS) for position in (0, 1, 63, 64, count - 1)]
+
+
+def batch_of(positions, number):
+    nothing = torch.zeros(len(positions), dtype=torch.int64)
+    images_NHWC = torch.zeros((len(positions), 16, 16, 3), dtype=torch.uint8)
+    return Batch(images_NHWC, nothing, torch.tensor(positions), number, 0, nothing, nothing.float())
+
+
+def test_an_answer_is_what_the_teacher_says_of_exactly_that_view(teacher, tmp_path):
+    asked = Asked(teacher, tmp_path)
+    answers_VNK = asked.ask()
+    assert (answers_VNK.shape, answers_VNK.dtype) == ((VIEWS, len(asked.samples), 10), np.float16)
+    for number, position in places(len(asked.samples)):
+        expected_K = asked.say(asked.picture(number, position))
+        np.testing.assert_allclose(answers_VNK[number, position], expected_K, rtol=2e-3, atol=2e-3)
+    assert np.abs(answers_VNK[0].astype(float) - answers_VNK[1]).max() > 0.1, "views differ"
+
+
+def test_stored_pixels_are_the_views(teacher, tmp_path):
+    asked = Asked(teacher, tmp_path, pixels=True)
+    asked.ask()
+    pixels_VNHWC = asked.pixels.read()
+    for number, position in places(len(asked.samples)):
+        np.testing.assert_array_equal(pixels_VNHWC[number, position], asked.picture(number, position))
+
+
+def test_features_are_what_goes_into_the_last_layer(teacher, tmp_path):
+    width = load_teacher(teacher, read_index(teacher).labels, {}).classifier.net.get_classifier().in_features
+    asked = Asked(teacher, tmp_path, width=width)
+    logits_VNK = asked.ask()
+    features_ND = Answers([asked.stores], 10).features(batch_of([5, 70], 1))
+    with torch.inference_mode():
+        again_NK = asked.teacher.classifier.net.get_classifier()(features_ND).numpy()
+    np.testing.assert_allclose(again_NK, logits_VNK[1, [5, 70]], rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("top_k", [1, 4])
+def test_sparse_answers_keep_the_best_classes_and_the_mass_of_the_rest(teacher, tmp_path, top_k):
+    whole, sparse = Asked(teacher, tmp_path / "whole"), Asked(teacher, tmp_path / "sparse", top_k=top_k)
+    expected_VNK = torch.softmax(torch.from_numpy(whole.ask().astype(np.float64)), -1).numpy()
+    sparse.ask()
+    assert sparse.stores.logits.size_bytes == VIEWS * len(sparse.samples) * 2 * (2 * top_k + 1)
+    positions = list(range(0, 130, 7))
+    found_NK = torch.softmax(Answers([sparse.stores], 10).logits(batch_of(positions, 1)).double(), -1).numpy()
+    for found_K, expected_K in zip(found_NK, expected_VNK[1, positions], strict=True):
+        best = np.argsort(expected_K)[::-1]
+        np.testing.assert_allclose(found_K[best[:top_k]], expected_K[best[:top_k]], rtol=0.02, atol=1e-3)
+        rest = expected_K[best[top_k:]].sum() / (10 - top_k)
+        np.testing.assert_allclose(found_K[best[top_k:]], rest, rtol=0.03, atol=1e-3)
+
+
+def test_many_classes_are_kept_sparse_by_themselves(teacher, tmp_path):
+    asked = Asked(teacher, tmp_path)
+    many = replace(asked.teacher, columns=tuple(range(10)) * 10)
+    stores = teacher_stores(many, asked.question, asked.context, precision="fp32", feature_width=0)
+    assert (stores.is_sparse, stores.logits.shape[-1], asked.stores.is_sparse) == (True, 33, False)
+
+
+def count_answers(asked, monkeypatch):
+    """How many images the teacher is asked about."""
+    seen = []
+    own = type(asked.teacher).logits
+    monkeypatch.setattr(
+        type(asked.teacher), "logits", lambda self, images: seen.append(len(images)) or own(self, images)
+    )
+    answers_VNK = np.array(asked.ask())
+    monkeypatch.undo()
+    return sum(seen), answers_VNK
+
+
+def test_answers_are_given_once(teacher, tmp_path, monkeypatch):
+    asked = Asked(teacher, tmp_path)
+    count, answers_VNK = count_answers(asked, monkeypatch)
+    assert count == VIEWS * len(asked.samples)
+    again, same_VNK = count_answers(Asked(teacher, tmp_path), monkeypatch)
+    assert again == 0
+    np.testing.assert_array_equal(same_VNK, answers_VNK)
+
+
+def tear_numbers(folder):
+    with (folder / "logits.bin").open("r+b") as file:
+        file.seek(100)
+        file.write(bytes(8))
+
+
+def tear_log(folder):
+    lines = (folder / "logits.0.log").read_text().splitlines()
+    (folder / "logits.0.log").write_text("\n".join([*lines[1:-1], lines[-1][:30]]))
+
+
+DAMAGE = {
+    "numbers overwritten": (tear_numbers, 64),
+    "a line lost and one torn": (tear_log, 64 + 140 - 128),
+    "numbers cut off": (lambda folder: os.truncate(folder / "logits.bin", 500), VIEWS * 140),
+    "note torn": (lambda folder: os.truncate(folder / "logits.json", 20), VIEWS * 140),
+    "log gone": (lambda folder: (folder / "logits.0.log").unlink(), VIEWS * 140),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_only_torn_answers_are_given_again(damage, teacher, tmp_path, monkeypatch):
+    asked = Asked(teacher, tmp_path)
+    assert len(asked.samples) == 140
+    _, answers_VNK = count_answers(asked, monkeypatch)
+    tear, lost = DAMAGE[damage]
+    tear(tmp_path / "cache")
+    count, again_VNK = count_answers(Asked(teacher, tmp_path), monkeypatch)
+    assert count == lost
+    np.testing.assert_array_equal(again_VNK, answers_VNK)
+
+
+OTHERS = {
+    "other images": ({"step": 10}, "to other images"),
+    "other views": ({"seed": 1}, "to other views of the images"),
+    "mixed views": ({"mixup": 0.2}, "to other views of the images"),
+    "another length": ({"top_k": 3}, "of another length"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_named_cache_of_something_else_is_refused(other, teacher, tmp_path):
+    Asked(teacher, tmp_path).ask()
+    options, what = OTHERS[other]
+    with pytest.raises(RunFolderError, match=rf"cache: holds answers {what} .*--set distill\.cache="):
+        Asked(teacher, tmp_path, **options)
+
+
+def test_a_named_cache_of_another_teacher_is_refused(teacher, tmp_path):
+    asked = Asked(teacher, tmp_path)
+    asked.ask()
+    entry = teacher.manifest["files"]["model.safetensors"] | {"sha256": "0" * 64}
+    files = teacher.manifest["files"] | {"model.safetensors": entry}
+    impostor = RunFolder(teacher.path, teacher.manifest | {"files": files})
+    with pytest.raises(RunFolderError, match=r"holds answers of another teacher \(teacher \w{12}, here 000000000000\)"):
+        Asked(impostor, tmp_path)
+
+
+def test_students_with_another_normalisation_share_the_answers(teacher, tmp_path):
+    asked = Asked(teacher, tmp_path)
+    asked.ask()
+    contract = replace(asked.question.views.contract, mean=(0.1, 0.1, 0.1))
+    other = replace(asked.question, views=replace(asked.question.views, contract=contract))
+    assert other.about() == asked.question.about()
+    larger = replace(contract, height=32)
+    assert replace(other, views=replace(other.views, contract=larger)).about() != other.about()
+
+
+def test_the_store_says_what_it_holds(teacher, tmp_path):
+    asked = Asked(teacher, tmp_path)
+    asked.ask()
+    stated = json.loads((tmp_path / "cache" / "logits.json").read_text())
+    assert stated["about"]["teacher"] == teacher.manifest["files"]["model.safetensors"]["sha256"]
+    assert stated["shape"] == [VIEWS, 140, 10]

@@ -1,0 +1,149 @@
+"""Distillation as a user gets it: what the student learns, from whom, and what is said about it."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import small_run
+
+from edgetl.data.index import read_index
+from edgetl.errors import ConfigError, EnvironmentFault, RunFolderError
+from edgetl.pipeline import run_stages
+from edgetl.reporter import Reporter
+
+STILL = {"learning_rate": 1e-12}
+
+
+def test_a_student_learns_from_the_teacher_alone(teacher, tmp_path):
+    """Without any weight on the labels, what the student knows comes from the answers; two views serve four epochs."""
+    settings = small_run.recipe(distill={"loss": {"kd": 1.0}, "teacher_views": 2})
+    student = run_stages(settings, tmp_path / "run", "distill", ("data", "distill"), Reporter(), teachers=(teacher,))
+    assert student.manifest["metrics"]["distill"]["test_top1"] > 0.8, "chance is 0.1"
+    (lineage,) = student.manifest["lineage"]["teachers"]
+    assert lineage["weights_sha256"] == teacher.manifest["files"]["model.safetensors"]["sha256"]
+    assert lineage["test_top1"] == teacher.manifest["metrics"]["finetune"]["test_top1"]
+    assert lineage["run"] == str(teacher.path)
+    assert not student.checkpoint_dir("distill").exists(), "the pixels are not kept"
+    assert list(teacher.path.glob(".answers/*/logits.bin")), "the answers are, for the next student"
+
+
+def test_student_and_teacher_see_the_same_pixels(distill, painter):
+    """A student that is the teacher agrees with every answer, in every epoch, if each is to the pixels that it sees."""
+    still = STILL | {"weights": str(painter.file("model.safetensors")), "epochs": 3}
+    alone = {"loss": {"kd": 1.0}, "teacher_views": 2, "temperature": 1.0, "mixup": 0.5, "teacher_precision": "fp32"}
+    wild = {"crop_area": 0.2, "colour": 0.9, "rotate_degrees": 90.0}
+    _, losses, _ = distill("run", student=still, distill=alone, augment=wild)
+    assert len(losses) == 3
+    assert max(losses) < 1e-5
+    _, stored, _ = distill("stored", student=still, distill=alone | {"keep_pixels": "always"}, augment=wild)
+    assert stored == losses
+
+
+def test_the_epochs_cycle_through_the_views(distill):
+    """A student that stands still has the same loss whenever the same view comes again, and another on another one."""
+    one_batch = STILL | {"epochs": 4, "batch_size": 64}
+    _, losses, heard = distill("still", student=one_batch, distill={"teacher_views": 2})
+    assert losses[2:] == pytest.approx(losses[:2], rel=1e-5)
+    assert losses[0] != pytest.approx(losses[1], rel=1e-5)
+    assert "Views: 2 of each of 32 images; epoch e shows view e modulo 2." in heard.lines
+
+
+@pytest.mark.parametrize("name", ["dkd", "dist", "crd", "feature"])
+def test_every_loss_teaches(name, distill):
+    _, losses, _ = distill("run", student={"epochs": 6}, distill={"loss": {name: 1.0}})
+    assert losses[-1] < losses[0]
+
+
+def test_the_loss_is_the_weighted_sum(distill):
+    student = STILL | {"epochs": 1, "batch_size": 64}
+    alone = {
+        name: distill(name, student=student, distill={"loss": {name: 1.0}})[1][0] for name in ("kd", "hard", "dist")
+    }
+    weights = {"kd": 0.5, "hard": 2.0, "dist": 0.25}
+    _, (mixed,), _ = distill("mixed", student=student, distill={"loss": weights})
+    assert mixed == pytest.approx(sum(weight * alone[name] for name, weight in weights.items()), rel=1e-5)
+
+
+def test_the_temperature_is_the_recipes(distill):
+    student = STILL | {"epochs": 1, "batch_size": 64}
+    for name in ("kd", "dkd", "dist"):
+        cold, hot = (
+            distill(f"{name}{t}", student=student, distill={"loss": {name: 1.0}, "temperature": t})[1][0]
+            for t in (1, 8)
+        )
+        assert cold != pytest.approx(hot, rel=1e-3)
+
+
+def test_several_teachers_answer_with_the_mean_of_their_logits(distill, painter):
+    """Two copies of a teacher are that teacher; each has its own cache."""
+    copy = type(painter)(shutil.copytree(painter.path, painter.path.parent / "painter-copy"), painter.manifest)
+    single = distill("single", student={"epochs": 2})
+    double, losses, _ = distill("double", student={"epochs": 2}, teachers=(painter, copy))
+    assert losses == pytest.approx(single[1], rel=1e-6)
+    lineage = double.manifest["lineage"]
+    assert [teacher["test_top1"] for teacher in lineage["teachers"]] == [lineage["ensemble_test_top1"]] * 2
+
+
+def test_losses_of_features_want_one_teacher(distill, painter):
+    with pytest.raises(ConfigError, match=r"distill\.loss: crd compares features, and 2 teachers have none in common"):
+        distill("run", teachers=(painter, painter), distill={"loss": {"crd": 1.0, "kd": 1.0}})
+
+
+def test_a_teacher_tested_on_other_images_is_tested_on_the_students(teacher, tmp_path):
+    settings = small_run.recipe(student={"epochs": 1})
+    own = read_index(teacher)
+    others = replace(own, samples=tuple(s for s in own.samples if s.split != "test" or s.label < 5))
+    moved = tmp_path / "teacher"
+    shutil.copytree(teacher.path, moved)
+    (moved / "data.json").write_text(json.dumps(others.to_dict()))
+    manifest = json.loads((moved / "manifest.json").read_text())
+    manifest["metrics"]["finetune"]["test_top1"] = 0.123
+    run = type(teacher)(moved, manifest)
+    student = run_stages(settings, tmp_path / "run", "distill", ("data", "distill"), Reporter(), teachers=(run,))
+    (lineage,) = student.manifest["lineage"]["teachers"]
+    assert lineage["test_top1"] == pytest.approx(teacher.manifest["metrics"]["finetune"]["test_top1"])
+
+
+def test_a_second_student_asks_nothing(distill):
+    distill("first")
+    _, _, heard = distill("second", student={"model": "test_efficientnet"})
+    assert any(line.startswith("Teacher's answers (logits): ") and "there already" in line for line in heard.lines)
+
+
+def test_sizes_are_said_before_anything_is_written(distill):
+    _, _, heard = distill("run", distill={"keep_pixels": "always", "teacher_views": 3, "mixup": 0.11})
+    sizes = [line.split(" in ")[0] for line in heard.lines if line.startswith(("Teacher's answers", "Stored views"))]
+    # 3 views of 32 images: two half-precision numbers each, and 16 x 16 pixels.
+    assert sizes == ["Teacher's answers (logits): 384 B", "Stored views (pixels): 73.7 kB"]
+    assert any(line.startswith("Expected time: ") for line in heard.lines)
+
+
+def test_answers_that_do_not_fit_on_the_disk_are_refused_before_they_are_built(distill, monkeypatch):
+    monkeypatch.setattr("edgetl.distill.space._free_bytes", lambda _folder: 1000)
+    with pytest.raises(EnvironmentFault) as caught:
+        distill("run", distill={"mixup": 0.12})
+    problem = (
+        "teacher's answers need 512 B, and 1.0 kB are free. Free some space, lower distill.teacher_views (4), or set"
+    )
+    assert problem in str(caught.value)
+    assert "distill.cache to a folder on another disk" in str(caught.value)
+
+
+def test_a_student_larger_than_its_teacher_is_warned_of(distill):
+    _, _, heard = distill("run", student={"model": "resnet18", "epochs": 1})
+    (warning,) = [line for line in heard.lines if line.startswith("Warning")]
+    assert "the student is larger than its teacher (11.18 against 0.30 million parameters)" in warning
+
+
+def test_where_answers_are_kept_does_not_matter_to_the_student(distill, tmp_path):
+    distill("run")
+    _, _, heard = distill("run", distill={"cache": str(tmp_path / "elsewhere"), "keep_pixels": "always"})
+    assert "distill: nothing has changed" in heard.lines
+
+
+def test_a_distillation_without_a_teacher_says_what_is_missing(teacher, tmp_path):
+    from edgetl.distill.stage import run
+
+    with pytest.raises(RunFolderError, match=r"distillation needs a teacher's run folder \(--teacher\)"):
+        run(small_run.context(teacher, tmp_path))
