@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test drills lint bench clean
 
 help:  ## Show these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ demo: install  ## Distill, quantize, export, prove, measure: the whole chain on 
 
 test: lint  ## Lint, type-check and run the tests
 	$(BIN)/pytest
+
+drills: install  ## Kill it, fill its disk, damage its files: minutes of faults that it survives
+	$(BIN)/pytest -m drill tests/drills
 
 lint: install  ## Check style and types
 	$(BIN)/ruff check .

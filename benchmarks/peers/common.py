@@ -20,6 +20,7 @@ from torch import nn
 
 from edgetl.train.schedule import one_cycle
 from edgetl.zoo.torchvision_ops import ensure_torchvision
+from edgetl.zoo.weights import file_metadata
 
 __all__ = ["Budget", "Train", "build_net", "class_names", "device_of", "layout", "parse", "run_peer", "tuned_rate"]
 
@@ -150,18 +151,28 @@ def run_peer(peer: str, version: str, args: argparse.Namespace, train: Train) ->
 
 
 def _figures(args: argparse.Namespace, train: Train) -> dict[str, Any]:
-    teacher = build_net(args.teacher_model, args)
-    if args.teacher_weights != "none":
-        from safetensors.torch import load_file
-
-        teacher.load_state_dict(load_file(args.teacher_weights))
-    teacher.eval()  # by hand: torchdistill leaves a teacher in the mode in which it gets it
+    teacher = _teacher(args)
     budget, epoch_images = Budget(args.seconds, args.steps), len(_image_folder(args, "train", None))
     if args.teacher_eval_only:
         return {**_summary(budget, 0.0, epoch_images), "test_top1": None, "teacher_top1": _test_top1(teacher, args)}
     student, seconds = train(args, teacher, budget)
     summary = _summary(budget, seconds, epoch_images)
     return {**summary, "test_top1": _test_top1(student, args), "teacher_top1": None}
+
+
+def _teacher(args: argparse.Namespace) -> nn.Module:
+    """The network of the weights file, with the padding for which its header says that they were made."""
+    if args.teacher_weights == "none":
+        return build_net(args.teacher_model, args).eval()
+    from safetensors.torch import load_file
+
+    stated = file_metadata(Path(args.teacher_weights))
+    for name in ("mean", "std"):
+        if tuple(stated.get(name, getattr(args, name))) != tuple(getattr(args, name)):
+            raise SystemExit(f"the teacher's weights are for --{name} {','.join(map(str, stated[name]))}")
+    teacher = build_net(args.teacher_model, args, **stated.get("timm_kwargs", {}))
+    teacher.load_state_dict(load_file(args.teacher_weights))
+    return teacher.eval()  # by hand: torchdistill leaves a teacher in the mode in which it gets it
 
 
 def _summary(budget: Budget, seconds: float, epoch_images: int) -> dict[str, Any]:
@@ -175,13 +186,13 @@ def _summary(budget: Budget, seconds: float, epoch_images: int) -> dict[str, Any
     }
 
 
-def build_net(name: str, args: argparse.Namespace) -> nn.Module:
+def build_net(name: str, args: argparse.Namespace, **arguments: Any) -> nn.Module:
     """Build a timm network with random weights for the classes and the normalisation of the command line."""
     import timm
 
     overlay = {"mean": args.mean, "std": args.std}  # timm's distillation reads from there what each network expects
     classes = len(class_names(args))
-    net: nn.Module = timm.create_model(name, num_classes=classes, pretrained_cfg_overlay=overlay)
+    net: nn.Module = timm.create_model(name, num_classes=classes, pretrained_cfg_overlay=overlay, **arguments)
     return net.to(device_of(), memory_format=layout(args))
 
 

@@ -21,7 +21,7 @@ _OWN = {
     "temperature": 1.0,
     "alpha": 0.5,
     "smoothing": 0.0,
-    "learning_rate": lambda _batch_size: 0.1,
+    "learning_rate": lambda batch_size: 0.1 * batch_size / 256,  # published for batches of 256
     "weight_decay": 1e-4,
 }
 

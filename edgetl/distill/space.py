@@ -1,6 +1,7 @@
 """How much the teacher's answers and the stored views take on the disk, said before they are written."""
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from edgetl.stage import StageContext
 __all__ = ["check_space", "wants_pixels"]
 
 _LARGEST_PART = 0.2
-_SPARE_BYTES = 64 << 20
+_SPARE_BYTES = 1 << 20
 
 
 def wants_pixels(question: Question, folder: Path, context: StageContext) -> bool:
@@ -29,8 +30,8 @@ def wants_pixels(question: Question, folder: Path, context: StageContext) -> boo
     fits = store.stated() is not None or store.size_bytes <= _LARGEST_PART * _free_bytes(folder)
     if not fits and context.processes.first:
         context.reporter.say(
-            f"Views are decoded anew in each epoch: to store them would take {_size(store.size_bytes)}, more than a"
-            f" fifth of the free {_size(_free_bytes(folder))}."
+            f"Views are decoded anew in each epoch: to store them would take {_size(store.size_bytes)}, more than"
+            f" a fifth of the free {_size(_free_bytes(folder))}."
         )
     return bool(context.processes.agree(fits))
 
@@ -46,22 +47,26 @@ def check_space(
     count, images = question.view_count, len(question.samples)
     reporter.say(f"Views: {count} of each of {images:,} images; epoch e shows view e modulo {count}.")
     answers = [store for each in stores for store in each.all]
+    planned: Counter[int] = Counter()
     for what, group in (("Teacher's answers", answers), ("Stored views", [pixels] if pixels else [])):
         for store in group:
-            _check(what, store, reporter, count)
+            there = ", there already" if store.stated() is not None else ""
+            reporter.say(f"{what} ({store.name}): {_size(store.size_bytes)} in {store.folder}{there}.")
+            if not there:
+                _check(what, store, planned, count)
 
 
-def _check(what: str, store: ArrayStore, reporter: Reporter, views: int) -> None:
-    if store.stated() is not None:
-        reporter.say(f"{what} ({store.name}): {_size(store.size_bytes)} in {store.folder}, there already.")
-        return
-    free = _free_bytes(store.folder)
+def _check(what: str, store: ArrayStore, planned: Counter[int], views: int) -> None:
+    """Make sure that a store fits beside what is planned on the same disk already."""
+    place = _existing(store.folder)
+    disk = place.stat().st_dev
+    free = _free_bytes(place) - planned[disk]
     if store.size_bytes + _SPARE_BYTES > free:
         raise EnvironmentFault(
-            f"{store.folder}: {what.lower()} need {_size(store.size_bytes)}, and {_size(free)} are free. Free some"
-            f" space, lower distill.teacher_views ({views}), or set {_cure(store)}"
+            f"{store.folder}: {what.lower()} need {_size(store.size_bytes)}, and {_size(max(0, free))} are free. Free"
+            f" some space, lower distill.teacher_views ({views}), or set {_cure(store)}"
         )
-    reporter.say(f"{what} ({store.name}): {_size(store.size_bytes)} in {store.folder}.")
+    planned[disk] += store.size_bytes
 
 
 def _cure(store: ArrayStore) -> str:
@@ -69,8 +74,11 @@ def _cure(store: ArrayStore) -> str:
 
 
 def _free_bytes(folder: Path) -> int:
-    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    return shutil.disk_usage(parent).free
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: Path) -> Path:
+    return next(p for p in (folder, *folder.absolute().parents) if p.exists())
 
 
 def _size(size_bytes: int) -> str:

@@ -93,16 +93,16 @@ def test_images_without_a_label_do_not_count():
 def test_the_average_is_the_moving_average():
     layer = nn.Linear(1, 1, bias=False)
     average = WeightAverage(layer, 0.5)
-    expected = float(layer.weight)
+    expected = float(layer.weight.detach())
     for number, value in enumerate([1.0, 2.0, 5.0, -3.0] * 5, start=1):
         layer.weight.data.fill_(value)
         average.update()
         decay = min(0.5, (1 + number) / (10 + number))
         expected = decay * expected + (1 - decay) * value
     average.exchange()
-    assert float(layer.weight) == pytest.approx(expected, rel=1e-5)
+    assert float(layer.weight.detach()) == pytest.approx(expected, rel=1e-5)
     average.exchange()
-    assert float(layer.weight) == -3.0
+    assert float(layer.weight.detach()) == -3.0
 
 
 def test_statistics_are_averaged_and_counters_copied():

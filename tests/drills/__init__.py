@@ -1,0 +1,1 @@
+"""Faults that edgetl survives; `make drills` runs them."""
