@@ -19,6 +19,7 @@ from edgetl.distill.store import ArrayStore, Piece
 from edgetl.distill.teacher import Teacher
 from edgetl.errors import RunFolderError
 from edgetl.stage import StageContext
+from edgetl.train.memory import kept_memory
 from edgetl.zoo.head import FeatureTap
 
 __all__ = ["Answers", "Question", "TeacherStores", "pixel_store", "teacher_stores", "write_answers"]
@@ -161,7 +162,7 @@ def write_answers(
     open_pieces = {store: set(question.pieces()) - store.finished() for store in every}
     missing = sorted(set().union(*open_pieces.values()))
     total = question.view_count * len(question.samples)
-    with context.reporter.track("Asking the teacher", total) as advance:
+    with context.reporter.track("Asking the teacher", total) as advance, kept_memory():
         advance(total - sum(stop - start for _, start, stop in missing), "")
         mine = missing[processes.rank :: processes.count]
         for piece, batch, found in _ask(question, stores, open_pieces, mine, context):

@@ -9,6 +9,7 @@ from edgetl.data.dataset import ViewDataset
 from edgetl.data.loader import worker_count
 from edgetl.distill.lesson import Lesson
 from edgetl.environment import machine
+from edgetl.train.memory import kept_memory
 from edgetl.train.trainee import side_of_step
 from edgetl.zoo.classifier import Classifier
 
@@ -20,7 +21,7 @@ _STEPS_LOOKED_AT = 50
 
 def say_what_to_expect(lesson: Lesson, student: Classifier) -> None:
     """Say how long the teachers' answers and the student's training will take on this machine."""
-    with lesson.context.reporter.library("estimating the time"):
+    with lesson.context.reporter.library("estimating the time"), kept_memory():
         answers_s, student_s = _answers_seconds(lesson), _student_seconds(lesson, student)
     parts = f"teacher's answers {duration(answers_s)}, student {duration(student_s)}"
     lesson.context.reporter.say(f"Expected time: {duration(answers_s + student_s)} ({parts}).")

@@ -19,6 +19,7 @@ from edgetl.data.views import Views
 from edgetl.errors import ConfigError
 from edgetl.stage import StageContext
 from edgetl.train.evaluation import evaluate
+from edgetl.train.memory import kept_memory
 from edgetl.train.schedule import one_cycle
 from edgetl.train.state import Progress, TrainingState
 from edgetl.train.trainee import Objective, Trainee, side_of_step
@@ -80,7 +81,7 @@ def fit(classifier: Classifier, training: Training, context: StageContext) -> li
     progress = state.restore(folder, _identity(training, context), context.reporter)
     if progress.steps_done:
         context.reporter.say(f"{training.title}: going on after step {progress.steps_done} of {training.total_steps}")
-    with context.reporter.track(training.title, training.epochs) as advance:
+    with context.reporter.track(training.title, training.epochs) as advance, kept_memory():
         advance(len(progress.records), _note(progress.records))
         saver = state.saver(folder, _identity(training, context), context)
         for done in _steps(accelerator, state, progress, training, context):
