@@ -54,7 +54,7 @@ _Preset = Annotated[
 ]
 _Loss = Annotated[
     str | None,
-    typer.Option(metavar="L[=W],...", help="Any of kd,dkd,dist,crd,feature,hard, weighted: dist=2,hard. See README."),
+    typer.Option(metavar="L[=W],...", help="Any of kd,dkd,dist,crd,feature,hard, weighted: dist=2,hard."),
 ]
 _Unlabelled = Annotated[
     str | None, typer.Option(metavar="DIR", help="More images, labels not needed: the teacher knows them.")
@@ -137,8 +137,9 @@ def distill(
 ) -> None:
     """Train a small student on a teacher's answers.
 
-    A teacher given by name is fine-tuned first on the same data; one given as a run folder is used as it is. Under
-    'torchrun' (or 'accelerate launch' on GPUs) many processes share the work.
+    A teacher given by name is fine-tuned first on the same data; one given as a run folder is used as it is.
+
+    Under 'torchrun' (or 'accelerate launch' on GPUs) many processes share the work.
     """
     flags = _flags(
         data=data, teacher=teacher, student=student, weights=weights, seed=seed,

@@ -90,7 +90,8 @@ class StorageFault(EnvironmentFault):
     """The disk is full, read-only or not ours to write."""
 
     def __init__(self, path: Path | str, cause: OSError) -> None:
-        super().__init__(f"{path}: {_STORAGE[cause.errno or 0].format(free=_free(Path(path)))}")
+        full = cause.errno == errno.ENOSPC
+        super().__init__(f"{path}: {_STORAGE[cause.errno or 0].format(free=_free(Path(path)) if full else '')}")
 
 
 class RunnerFailed(EnvironmentFault):

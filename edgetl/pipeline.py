@@ -76,11 +76,18 @@ def run_chain(recipe: Recipe, out: Path, stages: Iterable[str], reporter: Report
 def _teachers_for(recipe: Recipe, out: Path, stages: tuple[str, ...], reporter: Reporter) -> tuple[RunFolder, ...]:
     """The teachers' runs: those that are given, or one of the run's own, made as far as the stages ask."""
     if given := run_folders(recipe.teacher.model):
-        return tuple(RunFolder.open(path) for path in given)
+        return tuple(_trained(path) for path in given)
     own = [name for name in stages if name in ("data", "finetune")]
     if own:
         return (run_stages(recipe, out / _TEACHER, "finetune", own, reporter),)
     return (RunFolder.open(out / _TEACHER),)
+
+
+def _trained(path: Path) -> RunFolder:
+    folder = RunFolder.open(path)
+    if "model.safetensors" not in folder.manifest["files"]:
+        raise RunFolderError(f"{path}: has no trained network to learn from. 'edgetl finetune' makes one")
+    return folder
 
 
 def _assistants(
@@ -90,7 +97,9 @@ def _assistants(
     for number, model in enumerate(recipe.distill.assistants, start=1):
         student = recipe.student.model_copy(update={"model": model})
         place = out / f"{_ASSISTANT}{number}"
-        own = recipe.model_copy(update={"student": student})
+        cache = recipe.distill.cache if recipe.distill.cache == "auto" else f"{recipe.distill.cache}/{place.name}"
+        distill = recipe.distill.model_copy(update={"cache": cache})
+        own = recipe.model_copy(update={"student": student, "distill": distill})
         teachers = (run_stages(own, place, "distill", ("data", "distill"), reporter, teachers=teachers),)
     return teachers
 

@@ -150,6 +150,9 @@ def _allowed(schema: dict[str, Any]) -> str:
         return repr(schema["const"])
     if schema.get("type") == "array":
         return "a list of " + _allowed(schema["items"]).removeprefix("one of ")
+    if schema.get("type") == "object":
+        names = _allowed(schema["propertyNames"]) if "propertyNames" in schema else "names"
+        return f"{names}, each with {_allowed(schema['additionalProperties'])}"
     noun = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text"}
     return noun.get(schema.get("type", ""), "another value") + _bounds(schema)
 

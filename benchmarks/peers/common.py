@@ -107,6 +107,7 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     add("--teacher-model", required=True, help="timm name")
     add("--teacher-weights", required=True, help="FILE.safetensors of the timm network, or 'none' for random weights")
     add("--teacher-eval-only", action="store_true", help="score the teacher on the test images, and train nothing")
+    add("--alone", action="store_true", help="train the student on labels, without the teacher (timm only)")
     add("--student", required=True, help="timm name; it starts from random weights")
     add("--size", type=int, required=True, help="input side in pixels")
     add("--mean", type=_triple, default=_IMAGENET_MEAN, help="M,M,M of values scaled to 0..1 (default ImageNet's)")

@@ -87,8 +87,11 @@ def _train_one_epoch(
 
 
 def _task(args: argparse.Namespace, student: nn.Module, teacher: nn.Module) -> Any:
-    from timm.task import LogitDistillationTask
+    from timm.task import ClassificationTask, LogitDistillationTask
 
+    if args.alone:
+        criterion = torch.nn.CrossEntropyLoss(label_smoothing=args.smoothing)
+        return ClassificationTask(student, criterion, device=device_of())
     return LogitDistillationTask(
         student_model=student,
         teacher_model=teacher,

@@ -54,9 +54,11 @@ class Batch:
     """`float32 (N,)`: their parts, as fractions of 1."""
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch with all that a loss reads on a device; copies from pinned memory do not wait."""
+        """The same batch with all that a loss reads on a device; to a GPU it goes while that computes."""
+        if device.type == "cpu":
+            return self
         names = ("images_NHWC", "labels_N", "partner_labels_N", "partner_shares_N")
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+        return replace(self, **{name: getattr(self, name).pin_memory().to(device, non_blocking=True) for name in names})
 
 
 class ViewDataset(Dataset[Item | DataError]):

@@ -124,7 +124,8 @@ def teacher_stores(
     top_k = _kept(context, len(teacher.columns))
     folder = teacher.run.path / ".answers" / hash_of([about, top_k])[:16]
     if context.recipe.distill.cache != "auto":
-        folder = Path(context.recipe.distill.cache)
+        named = Path(context.recipe.distill.cache).expanduser()
+        folder = named / teacher.weights_sha256[:16] if len(context.teachers) > 1 else named
     shape = (question.view_count, len(question.samples))
     kept, dtype = (
         (len(teacher.columns), "<f2") if top_k is None else (2 * top_k + 1, "<u2")

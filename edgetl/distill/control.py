@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgetl.artifact import write_atomic
 from edgetl.data.loader import Order
+from edgetl.distill.estimate import say_what_to_expect
 from edgetl.distill.lesson import Lesson, open_lesson
 from edgetl.distill.paired import paired_gain
 from edgetl.stage import StageContext, StageResult
@@ -34,6 +35,8 @@ def run(context: StageContext) -> StageResult:
     lesson = open_lesson(context, _NAME)
     first = context.recipe.seed
     seeds = range(first, first + context.recipe.control.seeds)
+    if context.processes.first:
+        say_what_to_expect(lesson, _student(lesson, first), students=2 * len(seeds) - 1)
     if len(seeds) > 1:
         lesson.prepare()
     taught_SN = np.stack([_taught(lesson, seed) for seed in seeds])
@@ -94,8 +97,7 @@ def _once(lesson: Lesson, name: str, seed: int, train: Callable[[Classifier, str
     known = _read(note, context.inputs) if context.processes.first else None
     known = context.processes.agree(known)
     if known is None:
-        labels, side = len(context.contract.labels), context.contract.height
-        student, _ = build_classifier(context.recipe.student, labels, side, seed=seed)
+        student = _student(lesson, seed)
         train(student, place)
         known = _right(student.to("cpu"), lesson).tolist()
         if context.processes.first:
@@ -110,6 +112,12 @@ def _read(note: Path, inputs: str) -> list[bool] | None:
     stated = json.loads(note.read_bytes())
     right: list[bool] = stated["right"]
     return right if stated["inputs"] == inputs else None
+
+
+def _student(lesson: Lesson, seed: int) -> Classifier:
+    contract = lesson.context.contract
+    student, _ = build_classifier(lesson.context.recipe.student, len(contract.labels), contract.height, seed=seed)
+    return student
 
 
 def _right(student: Classifier, lesson: Lesson) -> NDArray[np.bool_]:

@@ -54,7 +54,8 @@ class Lesson:
         Raises:
             EnvironmentFault: They do not fit on the disk.
         """
-        check_space(self.stores, self.pixels, self.question, self.context.reporter)
+        if self.context.processes.first:
+            check_space(self.stores, self.pixels, self.question, self.context.reporter)
         write_answers(self.question, self.stores, self.pixels, self.context)
 
     def teach(self, student: Classifier, seed: int, checkpoints: str, title: str) -> list[Record]:
@@ -70,6 +71,7 @@ class Lesson:
         classes = len(self.context.contract.labels)
         of_features = FEATURE_LOSSES & set(recipe.distill.loss)
         width = self.stores[0].features.shape[-1] if self.stores[0].features else 0
+        torch.manual_seed(seed)  # for what the objective learns itself
         objective = FromTeacher(
             recipe.distill,
             Answers(self.stores, classes),

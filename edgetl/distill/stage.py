@@ -23,7 +23,8 @@ def run(context: StageContext) -> StageResult:
         lesson = open_lesson(context, "distill")
         student, model = build_classifier(recipe.student, len(contract.labels), contract.height, seed=recipe.seed)
     _warn_of_size(student, lesson.teachers, context)
-    say_what_to_expect(lesson, student)
+    if context.processes.first:
+        say_what_to_expect(lesson, student)
     lesson.prepare()
     records = lesson.teach(student, recipe.seed, "distill/student", f"Distilling into {recipe.student.model}")
     return write_trained(student, model, records, lesson.index, context, _lineage(lesson))

@@ -2,16 +2,19 @@
 
 import torch
 
-from edgetl.data.dataset import Batch
+from edgetl.data.dataset import Batch, ViewDataset
 from edgetl.data.index import read_index
-from edgetl.data.loader import Order
+from edgetl.data.loader import Order, worker_count
 from edgetl.data.views import Views
 from edgetl.stage import StageContext, StageResult
+from edgetl.train.estimate import decoding_seconds, duration, training_seconds
 from edgetl.train.labels import label_loss
 from edgetl.train.loop import Training, fit
+from edgetl.train.memory import kept_memory
 from edgetl.train.trained import write_trained
 from edgetl.train.trainee import Objective
 from edgetl.zoo.build import build_classifier
+from edgetl.zoo.classifier import Classifier
 
 __all__ = ["FromLabels", "run"]
 
@@ -46,5 +49,15 @@ def run(context: StageContext) -> StageResult:
         objective=FromLabels(config.label_smoothing),
         epochs=config.epochs,
     )
+    if context.processes.first:
+        _say_what_to_expect(classifier, training, context)
     records = fit(classifier, training, context)
     return write_trained(classifier, model, records, index, context)
+
+
+def _say_what_to_expect(classifier: Classifier, training: Training, context: StageContext) -> None:
+    with context.reporter.library("estimating the time"), kept_memory():
+        dataset = ViewDataset(training.index, training.samples, training.views)
+        decoding_s = decoding_seconds(dataset, worker_count(training.index, context.recipe.data.workers))
+        seconds = training_seconds(classifier, training.config, training.order, context, decoding_s=decoding_s)
+    context.reporter.say(f"Expected time: {duration(seconds)}.")

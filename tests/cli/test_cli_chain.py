@@ -146,14 +146,20 @@ def test_from_and_to_select_a_part(edgetl, run_copy, stripes):
 
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(edgetl, stripes, cache, tmp_path):
     """Ctrl-C in the middle of distillation; the teacher is not trained twice, nothing half-written is left."""
-    flags = ("--data", stripes, "--teacher", "test_resnet", "--student", "test_resnet", *quick(student__epochs=40))
+    settings = quick(student__epochs=12, checkpoint_seconds=0)
+    flags = ("--data", stripes, "--teacher", "test_resnet", "--student", "test_resnet", *settings)
     out = tmp_path / "run"
     command = [sys.executable, "-m", "edgetl", "distill", *map(str, flags), "--out", str(out)]
-    process = subprocess.Popen(command, env=environment_of(cache), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (out / ".partial-distill").is_dir() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(1)
+    process = subprocess.Popen(
+        command,
+        env=environment_of(cache),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
+    while not list((out / ".checkpoint-distill").glob("student/step-00000001?.json")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, heard = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -1,0 +1,139 @@
+"""How much of the gap to a teacher each tool closes in the same wall time.
+
+A MobileNetV2 with real ImageNet weights is fine-tuned on a small CIFAR-10 at 128 px and teaches a MobileNetV2 of half
+width, from random weights. edgetl trains for about `--seconds`, the teacher's answers, imports and validation included;
+then torchdistill and timm's distillation (benchmarks/peers) train for exactly as long as edgetl took, each with its
+library's own schedule and with edgetl's ('tuned'), and timm trains the student alone. Per seed; what a peer's better
+schedule gives is what counts. The gap closed is `(student - alone) / (teacher - alone)`.
+
+Writes `benchmarks/results/quality-MACHINE.json` after every seed.
+Run: `python benchmarks/quality.py --data DIR --weights FILE [--teacher RUN] [--seconds S] [--seeds 0,1,2]`; DIR has
+train, val and test.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from results import write_result
+
+_SIDE, _STUDENT = 128, "mobilenetv2_050"
+_PEERS = Path(__file__).parent / "peers"
+_RECIPE = [
+    "student.resize_from=0.5",
+    "distill.teacher_views=8",
+    "student.average_decay=0.999",
+]
+_LIMITS = {"gap_closed_to_best_peer": 2.0}
+
+
+def main() -> None:
+    """Measure, and write the result down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with train, val and test")
+    parser.add_argument("--weights", type=Path, required=True, help="MobileNetV2, .safetensors")
+    parser.add_argument("--teacher", type=Path, help="a run folder of a teacher, instead of a new one")
+    parser.add_argument("--seconds", type=float, default=600.0, help="wall time of each training (default 600)")
+    parser.add_argument("--seeds", default="0,1,2", help="seeds (default 0,1,2)")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        teacher = asked.teacher or _teacher(asked, place)
+        top1 = json.loads((teacher / "manifest.json").read_text())["metrics"]["finetune"]["test_top1"]
+        seeds: list[dict[str, Any]] = []
+        for seed in map(int, asked.seeds.split(",")):
+            seeds.append(_seed(asked.data, teacher, place, seed, asked.seconds))
+            write_result("quality", {"reached": _reached(seeds, top1), "limits": _LIMITS, "seeds": seeds})
+
+
+def _teacher(asked: argparse.Namespace, place: Path) -> Path:
+    options = ["--set=teacher.epochs=16", f"--set=data.image_size={_SIDE}", "--set=augment.crop_area=0.4"]
+    model = ("--model", "mobilenetv2", "--weights", asked.weights)
+    _edgetl("finetune", *model, "--data", asked.data, "--out", place / "teacher", *options)
+    return place / "teacher"
+
+
+def _seed(data: Path, teacher: Path, place: Path, seed: int, seconds: float) -> dict[str, Any]:
+    own = _distilled(data, teacher, place, seed, seconds)
+    others = {
+        name: _peer(script, data, teacher, seed, own["seconds"], options)
+        for name, (script, options) in {
+            "torchdistill": ("torchdistill_kd.py", ()),
+            "torchdistill_tuned": (
+                "torchdistill_kd.py",
+                ("--schedule", "tuned", "--temperature", "4", "--alpha", "0.1"),
+            ),
+            "timm": ("timm_kd.py", ()),
+            "timm_tuned": ("timm_kd.py", ("--schedule", "tuned")),
+            "timm_alone": ("timm_kd.py", ("--alone",)),
+            "timm_alone_tuned": ("timm_kd.py", ("--alone", "--schedule", "tuned")),
+        }.items()
+    }
+    return {"seed": seed, "edgetl": own, **others}
+
+
+def _distilled(data: Path, teacher: Path, place: Path, seed: int, seconds: float) -> dict[str, Any]:
+    """Distill for about so long: how many epochs that is, a trial of three tells."""
+    start = time.perf_counter()
+    few = _once(data, teacher, place, seed, epochs=8)
+    epochs = max(9, round(8 + (seconds - few["seconds"]) / few["epoch_seconds"]))
+    print(f"{time.perf_counter() - start:.0f} s for the trial; {epochs} epochs", file=sys.stderr)
+    return _once(data, teacher, place, seed, epochs)
+
+
+def _once(data: Path, teacher: Path, place: Path, seed: int, epochs: int) -> dict[str, Any]:
+    out = place / "student"
+    for old in (out, teacher / ".answers"):
+        shutil.rmtree(old, ignore_errors=True)
+    options = [f"--set={setting}" for setting in (*_RECIPE, f"student.epochs={epochs}")]
+    start = time.perf_counter()
+    models = ("--teacher", teacher, "--student", _STUDENT, "--weights", "none")
+    _edgetl("distill", *models, "--data", data, "--seed", seed, "--out", out, *options)
+    seconds = time.perf_counter() - start
+    manifest = json.loads((out / "manifest.json").read_text())
+    steps_s = manifest["stages"]["distill"]["library_seconds"]["training steps"]
+    return {
+        "test_top1": manifest["metrics"]["distill"]["test_top1"],
+        "seconds": round(seconds, 1),
+        "epochs": epochs,
+        "images": epochs * (manifest["metrics"]["data"]["train_images"] // 32) * 32,
+        "epoch_seconds": steps_s / epochs,
+    }
+
+
+def _peer(
+    script: str, data: Path, teacher: Path, seed: int, seconds: float, options: tuple[str, ...]
+) -> dict[str, Any]:
+    model = json.loads((teacher / "manifest.json").read_text())["model"]
+    numbers = [f"--{name}={','.join(map(str, model[name]))}" for name in ("mean", "std")]
+    weights = ["--teacher-model", model["name"], "--teacher-weights", str(teacher / "model.safetensors")]
+    task = ["--data", str(data), "--student", _STUDENT, "--size", str(_SIDE), *weights, *numbers]
+    command = [sys.executable, str(_PEERS / script), *task, "--seconds", str(seconds), "--seed", str(seed), *options]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    told = json.loads(printed)
+    return {name: told[name] for name in ("test_top1", "seconds", "epochs", "images")}
+
+
+def _reached(seeds: list[dict[str, Any]], teacher_top1: float) -> dict[str, Any]:
+    """Means over the seeds; of two schedules the better one counts."""
+    mean = {name: statistics.mean(seed[name]["test_top1"] for seed in seeds) for name in seeds[0] if name != "seed"}
+    best = {name: max(mean[name], mean[f"{name}_tuned"]) for name in ("torchdistill", "timm", "timm_alone")}
+    alone = best.pop("timm_alone")
+    top1 = {"edgetl": mean["edgetl"], **best}
+    closed = {name: (value - alone) / (teacher_top1 - alone) for name, value in top1.items()}
+    return {"teacher_top1": teacher_top1, "alone_top1": alone, "top1": top1, "gap_closed": closed, "mean_top1": mean}
+
+
+def _edgetl(*arguments: object) -> None:
+    subprocess.run([sys.executable, "-m", "edgetl", *map(str, arguments)], check=True, stdout=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

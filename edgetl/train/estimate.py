@@ -1,0 +1,87 @@
+"""How long a training will take on this machine, measured on a few batches before it starts."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from edgetl.config import ModelConfig
+from edgetl.data.dataset import ViewDataset
+from edgetl.data.loader import Order
+from edgetl.environment import machine
+from edgetl.stage import StageContext
+from edgetl.train.trainee import side_of_step
+from edgetl.zoo.classifier import Classifier
+
+__all__ = ["PROBE_IMAGES", "decoding_seconds", "duration", "fastest_seconds", "training_seconds"]
+
+PROBE_IMAGES = 16
+"""Images of a trial."""
+
+_STEPS_LOOKED_AT = 50
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def training_seconds(
+    classifier: Classifier, config: ModelConfig, order: Order, context: StageContext, *, decoding_s: float = 0.0
+) -> float:
+    """Estimate a training without its validation; the classifier is left as it was.
+
+    Args:
+        classifier: What will be trained.
+        config: For how long, and from which size on.
+        order: Its images.
+        context: Size of the images, and the processes that share them.
+        decoding_s: Seconds that a view takes to decode, if the views are not stored.
+    """
+    total, full = config.epochs * order.steps_per_epoch, context.contract.height
+    looked_at = range(0, total, max(1, total // _STEPS_LOOKED_AT))
+    sides = [side_of_step(step, total, side=full, resize_from=config.resize_from) for step in looked_at]
+    image_s = {side: _step_seconds(classifier, side) for side in set(sides)}
+    mean_s = sum(image_s[side] for side in sides) / len(sides)
+    return config.epochs * order.images * (mean_s / context.processes.count + decoding_s)
+
+
+def decoding_seconds(dataset: ViewDataset, workers: int) -> float:
+    """Seconds that a view takes to decode, with so many processes at it."""
+    count = min(PROBE_IMAGES, len(dataset))
+    start = time.perf_counter()
+    for position in range(count):
+        _ = dataset[position, 0]
+    return (time.perf_counter() - start) / count / max(1, min(workers, int(machine()["cores"])))
+
+
+def fastest_seconds(work: Callable[[], object]) -> float:
+    """Seconds of the faster of two runs, after one to warm up."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def _step_seconds(classifier: Classifier, side: int) -> float:
+    """Seconds per image of a forward and a backward pass."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    network = classifier.to(device).train()
+    images_NHWC = torch.zeros((PROBE_IMAGES, side, side, 3), dtype=torch.uint8, device=device)
+
+    def learn() -> None:
+        network.zero_grad()
+        loss = network(images_NHWC).square().mean()
+        loss.backward()
+        loss.item()
+
+    seconds = fastest_seconds(learn) / PROBE_IMAGES
+    network.zero_grad()
+    classifier.to("cpu").load_state_dict(before)
+    return seconds

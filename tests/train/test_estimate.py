@@ -1,0 +1,50 @@
+"""The expected time: said before a training starts, and without a trace in it."""
+
+import pytest
+import small_run
+import torch
+
+from edgetl.artifact import RunFolder
+from edgetl.config import TeacherConfig
+from edgetl.data.loader import Order
+from edgetl.runner.contract import Contract
+from edgetl.train.estimate import duration, fastest_seconds, training_seconds
+from edgetl.zoo.build import build_classifier
+
+
+def test_durations_are_in_the_unit_that_suits_them():
+    assert [duration(s) for s in (0.2, 80, 100, 5000, 6000)] == ["0 s", "80 s", "1.7 min", "83.3 min", "1.7 h"]
+
+
+def test_the_first_run_does_not_count():
+    runs = []
+    fastest_seconds(lambda: runs.append(len(runs)))
+    assert runs == [0, 1, 2]
+
+
+def context(tmp_path):
+    contract = Contract(("a", "b"), 32, 32)
+    return small_run.context(RunFolder(tmp_path, {"contract": contract.to_dict()}), tmp_path)
+
+
+def test_the_classifier_is_left_as_it_was(tmp_path):
+    config = TeacherConfig(model="test_resnet", weights="none")
+    classifier, _ = build_classifier(config, 2, 32, seed=0)
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    seconds = training_seconds(classifier, config, Order(100, 10, 0, lambda e: e), context(tmp_path))
+    assert seconds > 0
+    assert all(torch.equal(before[name], value) for name, value in classifier.state_dict().items())
+    assert all(parameter.grad is None for parameter in classifier.parameters())
+
+
+def test_it_grows_with_epochs_and_with_decoding(tmp_path, monkeypatch):
+    """With a clock that ticks evenly, the sums are known."""
+    monkeypatch.setattr("edgetl.train.estimate._step_seconds", lambda _classifier, side: side / 1000)
+    order, here = Order(100, 10, 0, lambda e: e), context(tmp_path)
+    config = TeacherConfig(epochs=10)
+    assert training_seconds(None, config, order, here) == pytest.approx(32)
+    assert training_seconds(None, config, order, here, decoding_s=0.5) == pytest.approx(532)
+    larger = RunFolder(tmp_path, {"contract": Contract(("a", "b"), 128, 128).to_dict()})
+    growing = TeacherConfig(epochs=10, resize_from=0.5)
+    full = training_seconds(None, config, order, small_run.context(larger, tmp_path))
+    assert 0.5 * full < training_seconds(None, growing, order, small_run.context(larger, tmp_path)) < 0.9 * full
