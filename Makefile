@@ -33,6 +33,7 @@ lint: install  ## Check style and types
 bench: install  ## Measure what the project promises; results go to benchmarks/results
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/chain.py
+	$(BIN)/python benchmarks/steps.py
 
 clean:  ## Remove the environment and everything made
 	rm -rf $(VENV) runs build dist .mypy_cache .pytest_cache .ruff_cache

@@ -2,9 +2,9 @@
 
 A MobileNetV2 with real ImageNet weights is fine-tuned on a small CIFAR-10 at 128 px and teaches a MobileNetV2 of half
 width, from random weights. edgetl trains for about `--seconds`, the teacher's answers, imports and validation included;
-then torchdistill and timm's distillation (benchmarks/peers) train for exactly as long as edgetl took, each with its
-library's own schedule and with edgetl's ('tuned'), and timm trains the student alone. Per seed; what a peer's better
-schedule gives is what counts. The gap closed is `(student - alone) / (teacher - alone)`.
+then torchdistill and timm's distillation (benchmarks/peers) train for exactly as long as edgetl took, and timm trains
+the student alone. With the first seed each peer has its library's own schedule and edgetl's ('tuned'); the better one
+it keeps. The gap closed is `(student - alone) / (teacher - alone)`.
 
 Writes `benchmarks/results/quality-MACHINE.json` after every seed.
 Run: `python benchmarks/quality.py --data DIR --weights FILE [--teacher RUN] [--seconds S] [--seeds 0,1,2]`; DIR has
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ _RECIPE = [
     "distill.teacher_views=8",
     "student.average_decay=0.999",
 ]
+_TRIAL = 8
+"""Epochs of the trial, as many as there are views."""
+
+_SCRIPTS = {"torchdistill": "torchdistill_kd.py", "timm": "timm_kd.py", "timm_alone": "timm_kd.py"}
+_SCHEDULES: dict[str, dict[str, tuple[str, ...]]] = {
+    "torchdistill": {"own": (), "tuned": ("--schedule", "tuned", "--temperature", "4", "--alpha", "0.1")},
+    "timm": {"own": (), "tuned": ("--schedule", "tuned")},
+    "timm_alone": {"own": ("--alone",), "tuned": ("--alone", "--schedule", "tuned")},
+}
 _LIMITS = {"gap_closed_to_best_peer": 2.0}
 
 
@@ -48,8 +58,8 @@ def main() -> None:
         teacher = asked.teacher or _teacher(asked, place)
         top1 = json.loads((teacher / "manifest.json").read_text())["metrics"]["finetune"]["test_top1"]
         seeds: list[dict[str, Any]] = []
-        for seed in map(int, asked.seeds.split(",")):
-            seeds.append(_seed(asked.data, teacher, place, seed, asked.seconds))
+        for found in _seeds(asked, teacher, place):
+            seeds.append(found)
             write_result("quality", {"reached": _reached(seeds, top1), "limits": _LIMITS, "seeds": seeds})
 
 
@@ -60,32 +70,28 @@ def _teacher(asked: argparse.Namespace, place: Path) -> Path:
     return place / "teacher"
 
 
-def _seed(data: Path, teacher: Path, place: Path, seed: int, seconds: float) -> dict[str, Any]:
-    own = _distilled(data, teacher, place, seed, seconds)
-    others = {
-        name: _peer(script, data, teacher, seed, own["seconds"], options)
-        for name, (script, options) in {
-            "torchdistill": ("torchdistill_kd.py", ()),
-            "torchdistill_tuned": (
-                "torchdistill_kd.py",
-                ("--schedule", "tuned", "--temperature", "4", "--alpha", "0.1"),
-            ),
-            "timm": ("timm_kd.py", ()),
-            "timm_tuned": ("timm_kd.py", ("--schedule", "tuned")),
-            "timm_alone": ("timm_kd.py", ("--alone",)),
-            "timm_alone_tuned": ("timm_kd.py", ("--alone", "--schedule", "tuned")),
-        }.items()
-    }
-    return {"seed": seed, "edgetl": own, **others}
+def _seeds(asked: argparse.Namespace, teacher: Path, place: Path) -> Iterator[dict[str, Any]]:
+    """What each tool reached with each seed."""
+    epochs, kept = 0, dict(_SCHEDULES)
+    for seed in map(int, asked.seeds.split(",")):
+        epochs = epochs or _epochs(asked.data, teacher, place, seed, asked.seconds)
+        own = _once(asked.data, teacher, place, seed, epochs)
+        found: dict[str, Any] = {"seed": seed, "edgetl": own}
+        for name, schedules in kept.items():
+            tried = {
+                schedule: _peer(name, asked.data, teacher, seed, own["seconds"], options)
+                for schedule, options in schedules.items()
+            }
+            best = max(tried, key=lambda schedule: float(tried[schedule]["test_top1"]))
+            kept[name] = {best: schedules[best]}
+            found[name] = {"schedule": best, **tried[best], "tried": {s: t["test_top1"] for s, t in tried.items()}}
+        yield found
 
 
-def _distilled(data: Path, teacher: Path, place: Path, seed: int, seconds: float) -> dict[str, Any]:
-    """Distill for about so long: how many epochs that is, a trial of three tells."""
-    start = time.perf_counter()
-    few = _once(data, teacher, place, seed, epochs=8)
-    epochs = max(9, round(8 + (seconds - few["seconds"]) / few["epoch_seconds"]))
-    print(f"{time.perf_counter() - start:.0f} s for the trial; {epochs} epochs", file=sys.stderr)
-    return _once(data, teacher, place, seed, epochs)
+def _epochs(data: Path, teacher: Path, place: Path, seed: int, seconds: float) -> int:
+    """Epochs that take about so long; a trial tells."""
+    few = _once(data, teacher, place, seed, _TRIAL)
+    return max(_TRIAL, round(_TRIAL + (seconds - few["seconds"]) / few["epoch_seconds"]))
 
 
 def _once(data: Path, teacher: Path, place: Path, seed: int, epochs: int) -> dict[str, Any]:
@@ -108,27 +114,26 @@ def _once(data: Path, teacher: Path, place: Path, seed: int, epochs: int) -> dic
     }
 
 
-def _peer(
-    script: str, data: Path, teacher: Path, seed: int, seconds: float, options: tuple[str, ...]
-) -> dict[str, Any]:
+def _peer(name: str, data: Path, teacher: Path, seed: int, seconds: float, options: tuple[str, ...]) -> dict[str, Any]:
     model = json.loads((teacher / "manifest.json").read_text())["model"]
-    numbers = [f"--{name}={','.join(map(str, model[name]))}" for name in ("mean", "std")]
+    numbers = [f"--{key}={','.join(map(str, model[key]))}" for key in ("mean", "std")]
     weights = ["--teacher-model", model["name"], "--teacher-weights", str(teacher / "model.safetensors")]
     task = ["--data", str(data), "--student", _STUDENT, "--size", str(_SIDE), *weights, *numbers]
-    command = [sys.executable, str(_PEERS / script), *task, "--seconds", str(seconds), "--seed", str(seed), *options]
+    budget = ["--seconds", str(seconds), "--seed", str(seed)]
+    command = [sys.executable, str(_PEERS / _SCRIPTS[name]), *task, *budget, *options]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     told = json.loads(printed)
-    return {name: told[name] for name in ("test_top1", "seconds", "epochs", "images")}
+    return {key: told[key] for key in ("test_top1", "seconds", "epochs", "images")}
 
 
 def _reached(seeds: list[dict[str, Any]], teacher_top1: float) -> dict[str, Any]:
-    """Means over the seeds; of two schedules the better one counts."""
-    mean = {name: statistics.mean(seed[name]["test_top1"] for seed in seeds) for name in seeds[0] if name != "seed"}
-    best = {name: max(mean[name], mean[f"{name}_tuned"]) for name in ("torchdistill", "timm", "timm_alone")}
-    alone = best.pop("timm_alone")
-    top1 = {"edgetl": mean["edgetl"], **best}
-    closed = {name: (value - alone) / (teacher_top1 - alone) for name, value in top1.items()}
-    return {"teacher_top1": teacher_top1, "alone_top1": alone, "top1": top1, "gap_closed": closed, "mean_top1": mean}
+    """Means over the seeds."""
+    top1 = {name: statistics.mean(seed[name]["test_top1"] for seed in seeds) for name in ("edgetl", *_SCHEDULES)}
+    alone = top1["timm_alone"]
+    closed = {name: (value - alone) / (teacher_top1 - alone) for name, value in top1.items() if name != "timm_alone"}
+    best = max(value for name, value in closed.items() if name != "edgetl")
+    ratio = closed["edgetl"] / best if best > 0 else None  # no peer gained anything on the student alone
+    return {"teacher_top1": teacher_top1, "top1": top1, "gap_closed": closed, "gap_closed_to_best_peer": ratio}
 
 
 def _edgetl(*arguments: object) -> None:

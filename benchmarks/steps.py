@@ -47,7 +47,7 @@ class Student:
         config = StudentConfig(model=model, weights="none")
         classifier, _ = build_classifier(config, _CLASSES, _SIDE, seed=0)
         self.trainee = Trainee(classifier, objective, _SIDE).train()
-        self.optimizer = _optimizer(self.trainee, config)
+        self.optimizer = _optimizer(self.trainee, config, 0.001)
         self._views_VNHWC = views_VNHWC
         self._rng = np.random.default_rng(0)
 

@@ -22,7 +22,7 @@ from typing import Any
 from results import write_result
 
 _EPOCHS, _BATCH, _COPIES, _CLASSES = 30, 32, 8, 10
-_LIMITS = {"edgetl_to_torchdistill": 6.0, "edgetl_progressive_to_torchdistill": 10.0}
+_LIMITS = {"edgetl_to_torchdistill": 6.0}
 _PEERS = Path(__file__).parent / "peers"
 _WAYS = {"edgetl": [], "edgetl_progressive": ["student.resize_from=0.6"]}
 """Settings beside the defaults, whose images are of full size from the first step."""

@@ -75,7 +75,7 @@ def fit(classifier: Classifier, training: Training, context: StageContext) -> li
     _check_shares(training, context)
     accelerator = _accelerator()
     trainee = Trainee(classifier, training.objective, training.views.contract.height).to(accelerator.device)
-    optimizer = _optimizer(trainee, training.config)
+    optimizer = _optimizer(trainee, training.config, peak_learning_rate(training.config, classifier))
     state = TrainingState(trainee, optimizer, training.config.average_decay)
     folder = context.folder.checkpoint_dir(training.checkpoints)
     progress = state.restore(folder, _identity(training, context), context.reporter)
@@ -94,11 +94,15 @@ def fit(classifier: Classifier, training: Training, context: StageContext) -> li
     return progress.records
 
 
-def peak_learning_rate(config: ModelConfig) -> float:
-    """The recipe's learning rate, or what 'auto' means for its weights."""
-    if config.learning_rate == "auto":
-        return 0.002 if config.weights == "none" else 0.0005
-    return config.learning_rate
+def peak_learning_rate(config: ModelConfig, network: torch.nn.Module) -> float:
+    """The recipe's learning rate, or what 'auto' means for its weights and, from scratch, for the network."""
+    if config.learning_rate != "auto":
+        return config.learning_rate
+    if config.weights != "none":
+        return 0.0005
+    # Batch norm undoes the scale of the filters before it, so that large steps only turn them (arXiv 1806.02375).
+    normalised = any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in network.modules())
+    return 0.006 if normalised else 0.001
 
 
 def _accelerator() -> Accelerator:
@@ -137,12 +141,12 @@ def _steps(
         share=share,
         stored_VNHWC=training.stored_VNHWC,
     )
-    peak, side = peak_learning_rate(training.config), training.views.contract.height
+    side = training.views.contract.height
     for batch in batches:
         step = batch.step
         torch.manual_seed(_dropout_seed(training.order.seed, step, share[0]))
         for group in optimizer.param_groups:
-            group["lr"] = one_cycle(step, total, peak=peak, warmup_fraction=training.config.warmup_fraction)
+            group["lr"] = _rate(step, state, training)
         state.trainee.side = side_of_step(step, total, side=side, resize_from=training.config.resize_from)
         model.train()
         with context.reporter.library("training steps"):
@@ -167,24 +171,24 @@ def _end_epoch(
 ) -> None:
     losses = context.processes.gather(float(torch.stack(progress.losses).mean()))
     loss, epoch = sum(losses) / len(losses), progress.steps_done // training.order.steps_per_epoch
-    _check_finite(loss, training, epoch)
+    _check_finite(loss, state, training, epoch)
     with state.averaged():
         score = evaluate(state.trainee.classifier, training.index, "val", context, device)
-    rate = one_cycle(
-        progress.steps_done - 1,
-        training.total_steps,
-        peak=peak_learning_rate(training.config),
-        warmup_fraction=training.config.warmup_fraction,
-    )
+    rate = _rate(progress.steps_done - 1, state, training)
     progress.records.append(
         {"epoch": epoch, "loss": loss, "learning_rate": rate, "val_top1": score.top1, "val_loss": score.loss}
     )
     progress.losses.clear()
 
 
-def _check_finite(loss: float, training: Training, epoch: int) -> None:
+def _rate(step: int, state: TrainingState, training: Training) -> float:
+    peak = peak_learning_rate(training.config, state.trainee.classifier)
+    return one_cycle(step, training.total_steps, peak=peak, warmup_fraction=training.config.warmup_fraction)
+
+
+def _check_finite(loss: float, state: TrainingState, training: Training, epoch: int) -> None:
     if not math.isfinite(loss):
-        rate, peak = f"{training.section}.learning_rate", peak_learning_rate(training.config)
+        rate, peak = f"{training.section}.learning_rate", peak_learning_rate(training.config, state.trainee.classifier)
         problem = f"with {peak:g}, the training diverged: the loss of epoch {epoch} is {loss}"
         raise ConfigError(rate, problem, hint=f"Lower it with --set {rate}=...")
 
@@ -193,11 +197,11 @@ def _dropout_seed(seed: int, step: int, rank: int) -> int:
     return int(hash_of(["step", seed, step, rank])[:15], 16)
 
 
-def _optimizer(model: torch.nn.Module, config: ModelConfig) -> torch.optim.Optimizer:
+def _optimizer(model: torch.nn.Module, config: ModelConfig, rate: float) -> torch.optim.Optimizer:
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]  # biases and norms: shrinking them only hurts
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=peak_learning_rate(config))
+    return torch.optim.AdamW(groups, lr=rate)
 
 
 def _note(records: list[Record]) -> str:

@@ -166,7 +166,7 @@ def test_weights_decay_but_biases_and_norms_do_not():
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
     network.requires_grad_(True)
     before = [value.detach().clone() for value in network.parameters()]
-    optimizer = _optimizer(network, TeacherConfig(weight_decay=0.5, learning_rate=0.1))
+    optimizer = _optimizer(network, TeacherConfig(weight_decay=0.5), 0.1)
     for value in network.parameters():
         value.grad = torch.zeros_like(value)
     optimizer.step()
@@ -174,8 +174,19 @@ def test_weights_decay_but_biases_and_norms_do_not():
     assert changed == [True, False, False, False]
 
 
+BATCH_NORM = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+LAYER_NORM = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4))
+
+
 @pytest.mark.parametrize(
-    ("weights", "rate", "expected"), [("none", "auto", 0.002), ("default", "auto", 0.0005), ("default", 0.1, 0.1)]
+    ("network", "weights", "rate", "expected"),
+    [
+        (BATCH_NORM, "none", "auto", 0.006),
+        (LAYER_NORM, "none", "auto", 0.001),
+        (BATCH_NORM, "default", "auto", 0.0005),
+        (BATCH_NORM, "default", 0.1, 0.1),
+    ],
 )
-def test_the_automatic_learning_rate_follows_the_weights(weights, rate, expected):
-    assert peak_learning_rate(TeacherConfig(weights=weights, learning_rate=rate)) == expected
+def test_the_automatic_learning_rate_follows_weights_and_network(network, weights, rate, expected):
+    config = TeacherConfig(weights=weights, learning_rate=rate)
+    assert peak_learning_rate(config, network) == expected
