@@ -24,7 +24,7 @@ from results import write_result
 
 from edgetl.config import DistillConfig, StudentConfig
 from edgetl.data.dataset import Batch
-from edgetl.distill.answers import Answers, TeacherStores
+from edgetl.distill.answers import Answers, AnswerStores
 from edgetl.distill.objective import FromTeacher
 from edgetl.distill.store import ArrayStore
 from edgetl.train.checkpoint import Checkpoint, Rhythm, save_checkpoint
@@ -102,7 +102,7 @@ def _answers(folder: Path) -> Answers:
     store.prepare()
     for view in range(_VIEWS):
         store.write((view, 0, _IMAGES), np.random.default_rng(view).normal(0, 3, (_IMAGES, _CLASSES)), rank=0)
-    return Answers([TeacherStores(None, "fp32", store, None)], _CLASSES)  # type: ignore[arg-type]  # nobody is asked
+    return Answers([AnswerStores("fp32", store, None)], _CLASSES)
 
 
 def _ratio(

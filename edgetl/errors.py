@@ -16,9 +16,10 @@ EdgetlError                 exit 2
 """
 
 import errno
-import shutil
 from pathlib import Path
 from typing import ClassVar
+
+from edgetl.disk import free_bytes
 
 __all__ = [
     "ConfigError",
@@ -90,8 +91,7 @@ class StorageFault(EnvironmentFault):
     """The disk is full, read-only or not ours to write."""
 
     def __init__(self, path: Path | str, cause: OSError) -> None:
-        full = cause.errno == errno.ENOSPC
-        super().__init__(f"{path}: {_STORAGE[cause.errno or 0].format(free=_free(Path(path)) if full else '')}")
+        super().__init__(f"{path}: {_STORAGE[cause.errno or 0].format(free=f'{free_bytes(Path(path)):,}')}")
 
 
 class RunnerFailed(EnvironmentFault):
@@ -99,7 +99,7 @@ class RunnerFailed(EnvironmentFault):
 
 
 _STORAGE = {
-    errno.ENOSPC: "no space left on the device ({free}). Free some space, or choose another place with --out.",
+    errno.ENOSPC: "no space left on the device ({free} bytes free). Free some, or choose another place with --out.",
     errno.EDQUOT: "the disk quota is used up. Free some space, or choose another place with --out.",
     errno.EFBIG: "the file grew past the allowed size. Raise the limit (ulimit -f), or choose another place.",
     errno.EROFS: "the file system is read-only. Choose another place with --out.",
@@ -108,12 +108,6 @@ _STORAGE = {
     errno.ENAMETOOLONG: "the name is too long. Choose a shorter one with --out.",
     errno.EPERM: "operation not permitted. Change the permissions, or choose another place with --out.",
 }
-
-
-def _free(path: Path) -> str:
-    """How much space there is, in words."""
-    place = next((p for p in (path, *path.absolute().parents) if p.exists()), Path())
-    return f"{shutil.disk_usage(place).free:,} bytes are free"
 
 
 def is_storage_fault(cause: BaseException) -> bool:

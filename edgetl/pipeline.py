@@ -5,7 +5,6 @@ target, the machine where that matters) is the one it was made from, and its own
 """
 
 import errno
-import shutil
 import time
 from collections.abc import Container, Iterable
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import Any
 import edgetl
 from edgetl.artifact import RunFolder, run_folders
 from edgetl.config import ModelConfig, Recipe
+from edgetl.disk import free_bytes
 from edgetl.environment import machine, require, versions
 from edgetl.errors import ConfigError, ProofFailed, RunFolderError, StorageFault, is_storage_fault
 from edgetl.processes import launched
@@ -239,8 +239,7 @@ def _storage_fault(cause: Exception, place: Path) -> StorageFault | None:
     if is_storage_fault(cause):
         assert isinstance(cause, OSError)
         return StorageFault(cause.filename or place, cause)
-    parent = next(p for p in (place, *place.absolute().parents) if p.exists())
-    if shutil.disk_usage(parent).free < _FULL_DISK_BYTES:
+    if free_bytes(place) < _FULL_DISK_BYTES:
         return StorageFault(place, OSError(errno.ENOSPC, "no space left"))
     return None
 

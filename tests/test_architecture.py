@@ -13,6 +13,7 @@ MAX_LINES = 400
 
 # From the ground up; a room imports from rows above it in this list, and from itself.
 ROWS = [
+    {"disk"},
     {"errors"},
     {"config", "processes", "runner", "reporter", "quiet"},
     {"recipes"},

@@ -22,7 +22,7 @@ from edgetl.stage import StageContext
 from edgetl.train.memory import kept_memory
 from edgetl.zoo.head import FeatureTap
 
-__all__ = ["Answers", "Question", "TeacherStores", "pixel_store", "teacher_stores", "write_answers"]
+__all__ = ["Answers", "Question", "answer_stores", "pixel_store", "write_answers"]
 
 _PIECE = 64
 _SHOWN = 12
@@ -55,10 +55,9 @@ class Question:
 
 
 @dataclass(frozen=True)
-class TeacherStores:
+class AnswerStores:
     """Where the answers of one teacher are."""
 
-    teacher: Teacher
     precision: str
     """'fp32' or 'bf16'."""
 
@@ -80,7 +79,7 @@ class TeacherStores:
 class Answers:
     """What the teachers say, by batch."""
 
-    stores: Sequence[TeacherStores]
+    stores: Sequence[AnswerStores]
     classes: int
 
     def logits(self, batch: Batch) -> torch.Tensor:
@@ -95,14 +94,14 @@ class Answers:
             raise RuntimeError("the teacher was not asked for features")
         return torch.from_numpy(_rows(only.features, batch)).float()
 
-    def _one(self, stores: TeacherStores, batch: Batch) -> NDArray[np.float32]:
+    def _one(self, stores: AnswerStores, batch: Batch) -> NDArray[np.float32]:
         rows_NW = _rows(stores.logits, batch)
         return decoded(rows_NW, self.classes) if stores.is_sparse else rows_NW.astype(np.float32)
 
 
-def teacher_stores(
+def answer_stores(
     teacher: Teacher, question: Question, context: StageContext, *, precision: str, feature_width: int
-) -> TeacherStores:
+) -> AnswerStores:
     """Say where a teacher's answers are or will be.
 
     Args:
@@ -132,7 +131,7 @@ def teacher_stores(
     )  # see edgetl.distill.sparse
     logits = ArrayStore(folder, "logits", (*shape, kept), dtype, {**about, "top_k": top_k})
     features = ArrayStore(folder, "features", (*shape, feature_width), "<f2", about) if feature_width else None
-    stores = TeacherStores(teacher, precision, logits, features)
+    stores = AnswerStores(precision, logits, features)
     for store in stores.all:
         _check_same(store)
     return stores
@@ -146,9 +145,20 @@ def pixel_store(question: Question, folder: Path) -> ArrayStore:
 
 
 def write_answers(
-    question: Question, stores: Sequence[TeacherStores], pixels: ArrayStore | None, context: StageContext
+    question: Question,
+    teachers: Sequence[Teacher],
+    stores: Sequence[AnswerStores],
+    pixels: ArrayStore | None,
+    context: StageContext,
 ) -> None:
     """Ask the teachers whatever they have not answered yet, and store the pixels that are not stored yet.
+
+    Args:
+        question: What they are asked.
+        teachers: Who is asked.
+        stores: Where the answers of each go, in the same order.
+        pixels: Where the views go, if they are stored.
+        context: The stage's context.
 
     Raises:
         OSError: The disk is full, or fails.
@@ -163,28 +173,30 @@ def write_answers(
     open_pieces = {store: set(question.pieces()) - store.finished() for store in every}
     missing = sorted(set().union(*open_pieces.values()))
     total = question.view_count * len(question.samples)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    asked = [_Asked(teacher, each, device) for teacher, each in zip(teachers, stores, strict=True)]
     with context.reporter.track("Asking the teacher", total) as advance, kept_memory():
         advance(total - sum(stop - start for _, start, stop in missing), "")
         mine = missing[processes.rank :: processes.count]
-        for piece, batch, found in _ask(question, stores, open_pieces, mine, context):
+        for piece, batch, found in _ask(question, asked, open_pieces, mine, context):
             if pixels and piece in open_pieces[pixels]:
                 pixels.write(piece, batch.images_NHWC.numpy(), processes.rank)
             for store, numbers in found.items():
                 store.write(piece, numbers, processes.rank)
             advance(len(batch.labels_N) * processes.count, f"view {piece[0] + 1} of {question.view_count}")
+    for teacher in teachers:
+        teacher.classifier.to("cpu")
     processes.wait()
 
 
 def _ask(
     question: Question,
-    stores: Sequence[TeacherStores],
+    asked: "Sequence[_Asked]",
     open_pieces: dict[ArrayStore, set[Piece]],
     mine: list[Piece],
     context: StageContext,
 ) -> Iterator[tuple[Piece, Batch, dict[ArrayStore, NDArray[Any]]]]:
     """Give every piece, its images, and what is missing of its answers."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    asked = [_Asked(each, device) for each in stores]
     workers = context.recipe.data.workers
     batches = planned_batches(question.index, question.samples, question.views, mine, workers=workers)
     for piece, batch in zip(mine, batches, strict=True):
@@ -196,26 +208,25 @@ def _ask(
                     answers = each.answer(batch)
                 found |= {store: answers[store.name] for store in wanted}
         yield piece, batch, found
-    for teacher in (each.teacher for each in stores):
-        teacher.classifier.to("cpu")
 
 
 class _Asked:
     """A teacher on a device, with what it is asked for."""
 
-    def __init__(self, stores: TeacherStores, device: torch.device) -> None:
+    def __init__(self, teacher: Teacher, stores: AnswerStores, device: torch.device) -> None:
         self.stores = stores
         self._device = device
-        self._classifier = stores.teacher.classifier.to(device).eval()
-        known = len(stores.teacher.run.contract.labels)
-        self._tap = FeatureTap(self._classifier.net, known) if stores.features else None
+        self._teacher = teacher
+        teacher.classifier.to(device).eval()
+        known = len(teacher.run.contract.labels)
+        self._tap = FeatureTap(teacher.classifier.net, known) if stores.features else None
 
     def answer(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """The answers to a batch, by the store's name."""
         images_NHWC = batch.images_NHWC.to(self._device)
         half = self.stores.precision == "bf16"
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=half):
-            logits_NK = self.stores.teacher.logits(images_NHWC).float().cpu()
+            logits_NK = self._teacher.logits(images_NHWC).float().cpu()
         width = self.stores.logits.shape[-1]
         sparse = self.stores.is_sparse
         found = {"logits": encoded(logits_NK, width) if sparse else logits_NK.to(torch.float16).numpy()}

@@ -1,10 +1,13 @@
 """How long a distillation will take on this machine, said before it starts."""
 
+from collections.abc import Sequence
+
 import torch
 
 from edgetl.data.dataset import ViewDataset
 from edgetl.data.loader import worker_count
 from edgetl.distill.lesson import Lesson
+from edgetl.distill.store import ArrayStore, Piece
 from edgetl.train.estimate import PROBE_IMAGES, decoding_seconds, duration, fastest_seconds, training_seconds
 from edgetl.train.memory import kept_memory
 from edgetl.zoo.classifier import Classifier
@@ -27,11 +30,19 @@ def say_what_to_expect(lesson: Lesson, student: Classifier, *, students: int = 1
 
 def _answers_seconds(lesson: Lesson, decoding_s: float) -> float:
     """Seconds until the answers are there, and the pixels."""
-    there = all(store.stated() is not None for stores in lesson.stores for store in stores.all)
-    asked_s = 0.0 if there else sum(_teacher_seconds(lesson, number) for number in range(len(lesson.teachers)))
-    decoded_s = 0.0 if there and not lesson.pixels else decoding_s
-    views = lesson.question.view_count * len(lesson.samples)
-    return views * (asked_s / lesson.context.processes.count + decoded_s)
+    asked_s = 0.0
+    for number, stores in enumerate(lesson.stores):
+        if missing := _missing_views(lesson, stores.all):
+            asked_s += missing * _teacher_seconds(lesson, number)
+    every = [store for stores in lesson.stores for store in stores.all] + ([lesson.pixels] if lesson.pixels else [])
+    return asked_s / lesson.context.processes.count + decoding_s * _missing_views(lesson, every)
+
+
+def _missing_views(lesson: Lesson, stores: Sequence[ArrayStore]) -> int:
+    """Views of images that one of the stores lacks, at least."""
+    pieces = set(lesson.question.pieces())
+    missing: set[Piece] = set().union(*(pieces - store.noted().keys() for store in stores))
+    return sum(stop - start for _, start, stop in missing)
 
 
 def _decoding_seconds(lesson: Lesson) -> float:

@@ -7,7 +7,7 @@ import torch
 from edgetl.data.index import ImageIndex, Sample, read_index
 from edgetl.data.loader import Order
 from edgetl.data.views import Views
-from edgetl.distill.answers import Answers, Question, TeacherStores, pixel_store, teacher_stores, write_answers
+from edgetl.distill.answers import Answers, AnswerStores, Question, answer_stores, pixel_store, write_answers
 from edgetl.distill.objective import FEATURE_LOSSES, FromTeacher
 from edgetl.distill.space import check_space, wants_pixels
 from edgetl.distill.store import ArrayStore
@@ -35,7 +35,7 @@ class Lesson:
 
     teachers: tuple[Teacher, ...]
     question: Question
-    stores: tuple[TeacherStores, ...]
+    stores: tuple[AnswerStores, ...]
     pixels: ArrayStore | None
 
     @property
@@ -56,7 +56,7 @@ class Lesson:
         """
         if self.context.processes.first:
             check_space(self.stores, self.pixels, self.question, self.context.reporter)
-        write_answers(self.question, self.stores, self.pixels, self.context)
+        write_answers(self.question, self.teachers, self.stores, self.pixels, self.context)
 
     def teach(self, student: Classifier, seed: int, checkpoints: str, title: str) -> list[Record]:
         """Train a student in place.
@@ -117,7 +117,7 @@ def open_lesson(context: StageContext, scratch: str) -> Lesson:
     question = Question(index, samples, views, min(recipe.distill.teacher_views, recipe.student.epochs))
     width = _feature_width(teachers, context)
     precision = _precision(context)
-    stores = tuple(teacher_stores(t, question, context, precision=precision, feature_width=width) for t in teachers)
+    stores = tuple(answer_stores(t, question, context, precision=precision, feature_width=width) for t in teachers)
     folder = context.folder.checkpoint_dir(scratch)
     pixels = pixel_store(question, folder) if wants_pixels(question, folder, context) else None
     return Lesson(context, index, samples, teachers, question, stores, pixels)

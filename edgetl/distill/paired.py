@@ -34,12 +34,19 @@ class Gain:
         """Everything, as plain JSON types."""
         return asdict(self)
 
+    @property
+    def finding(self) -> str:
+        """What the points are put behind."""
+        return {"helped": "The teacher helped by", "hurt": "The teacher hurt"}.get(
+            self.verdict, "The teacher did not help"
+        )
+
     def sentence(self) -> str:
         """The finding in words."""
-        what = {"helped": "helped by", "hurt": "hurt:"}.get(self.verdict, "did not help:")
+        colon = "" if self.verdict == "helped" else ":"
         seeds = f"{self.seeds} seeds" if self.seeds > 1 else "1 seed, whose luck is not in the interval"
         interval = f"{self.points:+.1f} ({self.low:.1f} to {self.high:.1f}) points"
-        return f"The teacher {what} {interval}, over {self.images} test images and {seeds}."
+        return f"{self.finding}{colon} {interval}, over {self.images} test images and {seeds}."
 
 
 def paired_gain(with_SN: NDArray[np.bool_], without_SN: NDArray[np.bool_]) -> Gain:

@@ -1,12 +1,12 @@
 """How much the teacher's answers and the stored views take on the disk, said before they are written."""
 
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgetl.data.dataset import TINY_SIDE
-from edgetl.distill.answers import Question, TeacherStores, pixel_store
+from edgetl.disk import existing_part, free_bytes
+from edgetl.distill.answers import AnswerStores, Question, pixel_store
 from edgetl.distill.store import ArrayStore
 from edgetl.errors import EnvironmentFault
 from edgetl.reporter import Reporter
@@ -27,17 +27,17 @@ def wants_pixels(question: Question, folder: Path, context: StageContext) -> boo
     if not comes_again or question.index.median_side <= TINY_SIDE:
         return False
     store = pixel_store(question, folder)
-    fits = store.stated() is not None or store.size_bytes <= _LARGEST_PART * _free_bytes(folder)
+    fits = store.stated() is not None or store.size_bytes <= _LARGEST_PART * free_bytes(folder)
     if not fits and context.processes.first:
         context.reporter.say(
             f"Views are decoded anew in each epoch: to store them would take {_size(store.size_bytes)}, more than"
-            f" a fifth of the free {_size(_free_bytes(folder))}."
+            f" a fifth of the free {_size(free_bytes(folder))}."
         )
     return bool(context.processes.agree(fits))
 
 
 def check_space(
-    stores: Sequence[TeacherStores], pixels: ArrayStore | None, question: Question, reporter: Reporter
+    stores: Sequence[AnswerStores], pixels: ArrayStore | None, question: Question, reporter: Reporter
 ) -> None:
     """Say what will be written and where, and make sure that it fits.
 
@@ -58,9 +58,9 @@ def check_space(
 
 def _check(what: str, store: ArrayStore, planned: Counter[int], views: int) -> None:
     """Make sure that a store fits beside what is planned on the same disk already."""
-    place = _existing(store.folder)
+    place = existing_part(store.folder)
     disk = place.stat().st_dev
-    free = _free_bytes(place) - planned[disk]
+    free = free_bytes(place) - planned[disk]
     if store.size_bytes + _SPARE_BYTES > free:
         raise EnvironmentFault(
             f"{store.folder}: {what.lower()} need {_size(store.size_bytes)}, and {_size(max(0, free))} are free. Free"
@@ -71,14 +71,6 @@ def _check(what: str, store: ArrayStore, planned: Counter[int], views: int) -> N
 
 def _cure(store: ArrayStore) -> str:
     return "distill.keep_pixels=never" if store.name == "pixels" else "distill.cache to a folder on another disk"
-
-
-def _free_bytes(folder: Path) -> int:
-    return shutil.disk_usage(_existing(folder)).free
-
-
-def _existing(folder: Path) -> Path:
-    return next(p for p in (folder, *folder.absolute().parents) if p.exists())
 
 
 def _size(size_bytes: int) -> str:

@@ -11,7 +11,6 @@ from edgetl.stage import StageContext, StageResult
 from edgetl.train.evaluation import evaluate
 from edgetl.train.trained import write_trained
 from edgetl.zoo.build import build_classifier
-from edgetl.zoo.classifier import Classifier
 
 __all__ = ["run"]
 
@@ -22,7 +21,7 @@ def run(context: StageContext) -> StageResult:
     with context.reporter.library("building the model"):
         lesson = open_lesson(context, "distill")
         student, model = build_classifier(recipe.student, len(contract.labels), contract.height, seed=recipe.seed)
-    _warn_of_size(student, lesson.teachers, context)
+    _warn_of_size(model["parameters"], lesson.teachers, context)
     if context.processes.first:
         say_what_to_expect(lesson, student)
     lesson.prepare()
@@ -30,8 +29,8 @@ def run(context: StageContext) -> StageResult:
     return write_trained(student, model, records, lesson.index, context, _lineage(lesson))
 
 
-def _warn_of_size(student: Classifier, teachers: tuple[Teacher, ...], context: StageContext) -> None:
-    own, largest = sum(p.numel() for p in student.parameters()), max(teacher.parameters for teacher in teachers)
+def _warn_of_size(own: int, teachers: tuple[Teacher, ...], context: StageContext) -> None:
+    largest = max(teacher.parameters for teacher in teachers)
     if own > largest:
         context.reporter.say(
             f"Warning: the student is larger than its teacher ({own / 1e6:.2f} against {largest / 1e6:.2f} million "

@@ -66,16 +66,21 @@ class ArrayStore:
         self._take_space()
         write_atomic(self._file("json"), json.dumps(wanted))
 
-    def finished(self) -> set[Piece]:
-        """The pieces that are written and whole; what a kill tore is not among them."""
-        numbers = self.read()
-        found: set[Piece] = set()
+    def noted(self) -> dict[Piece, set[str]]:
+        """The pieces that the logs name, with the SHA-256 of each writing; a kill may have torn one."""
+        found: dict[Piece, set[str]] = {}
         for log in sorted(self.folder.glob(f"{self.name}.*.log")):
             for line in log.read_text().splitlines():
                 fields = line.split()
-                if len(fields) == _FIELDS and self._matches(numbers, fields):
-                    found.add((int(fields[0]), int(fields[1]), int(fields[2])))
+                if len(fields) == _FIELDS and all(field.isdigit() for field in fields[:3]):
+                    piece = (int(fields[0]), int(fields[1]), int(fields[2]))
+                    found.setdefault(piece, set()).add(fields[3])
         return found
+
+    def finished(self) -> set[Piece]:
+        """The pieces that are written and whole."""
+        numbers = self.read()
+        return {piece for piece, sha256s in self.noted().items() if _sha256_of_piece(numbers, piece) in sha256s}
 
     def write(self, piece: Piece, numbers: NDArray[Any], rank: int) -> None:
         """Write a piece, `(images, ...)`, and note it.
@@ -111,13 +116,10 @@ class ArrayStore:
                 cause.filename = str(self._file("bin"))
                 raise
 
-    def _matches(self, numbers: NDArray[Any], fields: list[str]) -> bool:
-        """Tell whether a noted piece is what was written; the note itself may be torn."""
-        try:
-            view, start, stop = map(int, fields[:3])
-        except ValueError:
-            return False
-        return hashlib.sha256(numbers[view, start:stop].tobytes()).hexdigest() == fields[3]
+
+def _sha256_of_piece(numbers: NDArray[Any], piece: Piece) -> str:
+    view, start, stop = piece
+    return hashlib.sha256(numbers[view, start:stop].tobytes()).hexdigest() if view < len(numbers) else ""
 
 
 def _write_at(file: Path, content: bytes, offset: int) -> None:

@@ -38,7 +38,7 @@ class Teacher:
     @property
     def parameters(self) -> int:
         """How many it has."""
-        return sum(p.numel() for p in self.classifier.parameters())
+        return int(self.run.manifest["model"]["parameters"])
 
     def logits(self, images_NHWC: torch.Tensor) -> torch.Tensor:
         """Logits `(N, K)` in the student's order of classes."""

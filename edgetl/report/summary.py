@@ -123,11 +123,8 @@ def _control_tile(sources: Sources) -> list[Tile]:
     if sources.control is None:
         return []
     gain = Gain(**sources.control["gain"])
-    word = {"helped": "The teacher helped by", "hurt": "The teacher hurt by"}.get(
-        gain.verdict, "The teacher did not help"
-    )
     interval = f"points ({gain.low:.1f} to {gain.high:.1f}); without it, same budget, {_seeds(gain.seeds)}"
-    return [Tile(word, f"{gain.points:+.1f}", interval)]
+    return [Tile(gain.finding, f"{gain.points:+.1f}", interval)]
 
 
 def _seeds(count: int) -> str:

@@ -18,7 +18,7 @@ def kept_memory() -> Iterator[None]:
 
     Every tensor above 32 MB, and most of the others, else come as fresh pages from the system in each step, which
     zeroes them first: with glibc's defaults a step on a CPU spends a fifth to two fifths of its time on that. See
-    benchmarks/results/step-*.json. Other C libraries are left alone.
+    benchmarks/steps.py. Other C libraries are left alone.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):

@@ -1,5 +1,7 @@
 """What is trained: a classifier with its objective, on images that may start small."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import nn
 from torch.nn.functional import interpolate
@@ -13,12 +15,12 @@ _STEP_PX = 32
 _GROWING = 0.7
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """What a training minimises; a module, because some objectives learn a part of their own."""
 
+    @abstractmethod
     def forward(self, logits_NK: torch.Tensor, batch: Batch) -> torch.Tensor:
         """The mean loss of a batch, a scalar."""
-        raise NotImplementedError
 
 
 class Trainee(nn.Module):

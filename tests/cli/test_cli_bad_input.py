@@ -197,7 +197,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(stripes, cache, tm
     flags = ("--data", stripes, "--model", "resnet18", "--out", place / "run", *quick(teacher__epochs=1))
     done = on_tmpfs(cache, place, "size=3m", "finetune", *flags)
     assert done.returncode == 4, done.stderr
-    assert re.search(r"no space left on the device \([\d,]+ bytes are free\)\. Free some space", done.stderr)
+    assert re.search(r"no space left on the device \([\d,]+ bytes free\)\. Free some,", done.stderr)
     assert "Traceback" not in done.stderr
     left = {Path(line).name for line in Path(f"{place}.left").read_text().splitlines()}
     assert left == {"run", "manifest.json", "data.json", "labels.txt"}, "the finished data stage, and nothing else"

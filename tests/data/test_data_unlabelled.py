@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from heard import Heard
 
 from edgetl.data.index import UNLABELLED, ImageIndex
 from edgetl.data.unlabelled import scan_unlabelled
@@ -21,15 +22,6 @@ def heap(paint, tmp_path):
     paint("heap", 5, size=(11, 9))
     paint("heap/deeper", 2, size=(9, 11), suffix=".jpg")
     return shutil.move(tmp_path / "images" / "heap", tmp_path / "heap")
-
-
-class Heard(Reporter):
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 def find(path, index, reporter=None):

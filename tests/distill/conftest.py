@@ -4,6 +4,7 @@ import json
 
 import pytest
 import small_run
+from heard import Heard
 
 from edgetl.artifact import RunFolder
 from edgetl.pipeline import run_stages
@@ -29,17 +30,6 @@ def colours(tmp_path_factory):
 
 
 NETWORK = {"model": "test_vit", "small_images": "keep", "batch_size": 8, "learning_rate": 0.001}
-
-
-class Heard(Reporter):
-    """Keeps what it hears."""
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from edgetl.artifact import RunFolder
 from edgetl.data.dataset import Batch
 from edgetl.data.index import read_index
 from edgetl.data.views import Views, view
-from edgetl.distill.answers import Answers, Question, pixel_store, teacher_stores, write_answers
+from edgetl.distill.answers import Answers, Question, answer_stores, pixel_store, write_answers
 from edgetl.distill.teacher import load_teacher
 from edgetl.errors import RunFolderError
 from edgetl.runner.contract import load_image
@@ -32,11 +32,11 @@ class Asked:
         views = Views(self.context.contract, settings.augment, seed, mixup)
         self.question = Question(whole, self.samples, views, VIEWS)
         self.teacher = load_teacher(teacher, whole.labels, {})
-        self.stores = teacher_stores(self.teacher, self.question, self.context, precision="fp32", feature_width=width)
+        self.stores = answer_stores(self.teacher, self.question, self.context, precision="fp32", feature_width=width)
         self.pixels = pixel_store(self.question, place / "pixels") if pixels else None
 
     def ask(self):
-        write_answers(self.question, [self.stores], self.pixels, self.context)
+        write_answers(self.question, [self.teacher], [self.stores], self.pixels, self.context)
         return self.stores.logits.read()
 
     def picture(self, number, position):
@@ -105,7 +105,7 @@ def test_sparse_answers_keep_the_best_classes_and_the_mass_of_the_rest(teacher, 
 def test_many_classes_are_kept_sparse_by_themselves(teacher, tmp_path):
     asked = Asked(teacher, tmp_path)
     many = replace(asked.teacher, columns=tuple(range(10)) * 10)
-    stores = teacher_stores(many, asked.question, asked.context, precision="fp32", feature_width=0)
+    stores = answer_stores(many, asked.question, asked.context, precision="fp32", feature_width=0)
     assert (stores.is_sparse, stores.logits.shape[-1], asked.stores.is_sparse) == (True, 33, False)
 
 

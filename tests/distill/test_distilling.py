@@ -120,7 +120,7 @@ def test_sizes_are_said_before_anything_is_written(distill):
 
 
 def test_answers_that_do_not_fit_on_the_disk_are_refused_before_they_are_built(distill, monkeypatch):
-    monkeypatch.setattr("edgetl.distill.space._free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr("edgetl.distill.space.free_bytes", lambda _folder: 1000)
     with pytest.raises(EnvironmentFault) as caught:
         distill("run", distill={"mixup": 0.12})
     problem = (

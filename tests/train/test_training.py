@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 import small_run
 import torch
+from heard import Heard
 from safetensors import safe_open
 
 from edgetl.artifact import RunFolder, sha256_of
@@ -21,16 +22,13 @@ from edgetl.zoo.build import load_classifier
 EPOCHS = 4
 
 
-class Heard(Reporter):
-    """Keeps what it hears, and presses Ctrl-C after a number of epochs of training."""
+class Watched(Heard):
+    """Keeps its progress, too, and presses Ctrl-C after a number of epochs of training."""
 
     def __init__(self, stop_after=None):
         super().__init__()
-        self.lines, self.notes = [], []
+        self.notes = []
         self._stop_after = stop_after
-
-    def say(self, text):
-        self.lines.append(text)
 
     @contextmanager
     def track(self, title, total):
@@ -62,7 +60,7 @@ def train(out, settings, reporter=None):
 
 def stop(out, settings, epoch):
     with pytest.raises(KeyboardInterrupt):
-        train(out, settings, Heard(stop_after=epoch))
+        train(out, settings, Watched(stop_after=epoch))
 
 
 def test_a_training_that_diverges_stops_and_names_the_rate(settings, tmp_path):
@@ -79,7 +77,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(settings, tmp_path):
     stop(tmp_path / "stopped", settings, epoch=3)
     assert not (tmp_path / "stopped" / "model.safetensors").exists()
     stop(tmp_path / "stopped", settings, epoch=3)
-    heard = Heard()
+    heard = Watched()
     resumed = train(tmp_path / "stopped", settings, heard)
     # Ctrl-C came before the checkpoint of the third epoch's last step was written.
     assert "Fine-tuning torchvision:mobilenet_v3_small: going on after step 11 of 16" in heard.lines
@@ -93,7 +91,7 @@ def test_a_changed_recipe_starts_again(settings, tmp_path):
     stop(tmp_path / "run", settings, epoch=2)
     assert (tmp_path / "run" / ".checkpoint-finetune" / "step-000000007.json").is_file()
     other = settings.model_copy(update={"teacher": settings.teacher.model_copy(update={"weight_decay": 0.1})})
-    heard = Heard()
+    heard = Watched()
     train(tmp_path / "run", other, heard)
     assert not any("going on" in line for line in heard.lines)
 
