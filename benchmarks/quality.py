@@ -1,10 +1,10 @@
 """How much of the gap to a teacher each tool closes in the same wall time.
 
 A MobileNetV2 with real ImageNet weights is fine-tuned on a small CIFAR-10 at 128 px and teaches a MobileNetV2 of half
-width, from random weights. edgetl trains for about `--seconds`, the teacher's answers, imports and validation included;
-then torchdistill and timm's distillation (benchmarks/peers) train for exactly as long as edgetl took, and timm trains
-the student alone. With the first seed each peer has its library's own schedule and edgetl's ('tuned'); the better one
-it keeps. The gap closed is `(student - alone) / (teacher - alone)`.
+width, from random weights. edgetl trains with `--recipe fast` and as many epochs as fit in about `--seconds`, the
+teacher's answers, imports and validation included; then torchdistill and timm's distillation (benchmarks/peers) train
+for exactly as long as edgetl took, and timm trains the student alone. With the first seed each peer has its library's
+own schedule and edgetl's ('tuned'); the better one it keeps. The gap closed is `(student - alone) / (teacher - alone)`.
 
 Writes `benchmarks/results/quality-MACHINE.json` after every seed.
 Run: `python benchmarks/quality.py --data DIR --weights FILE [--teacher RUN] [--seconds S] [--seeds 0,1,2]`; DIR has
@@ -27,13 +27,8 @@ from results import write_result
 
 _SIDE, _STUDENT = 128, "mobilenetv2_050"
 _PEERS = Path(__file__).parent / "peers"
-_RECIPE = [
-    "student.resize_from=0.5",
-    "distill.teacher_views=8",
-    "student.average_decay=0.999",
-]
 _TRIAL = 8
-"""Epochs of the trial, as many as there are views."""
+"""Epochs of the trial, no fewer than there are views."""
 
 _SCRIPTS = {"torchdistill": "torchdistill_kd.py", "timm": "timm_kd.py", "timm_alone": "timm_kd.py"}
 _SCHEDULES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -98,9 +93,9 @@ def _once(data: Path, teacher: Path, place: Path, seed: int, epochs: int) -> dic
     out = place / "student"
     for old in (out, teacher / ".answers"):
         shutil.rmtree(old, ignore_errors=True)
-    options = [f"--set={setting}" for setting in (*_RECIPE, f"student.epochs={epochs}")]
     start = time.perf_counter()
     models = ("--teacher", teacher, "--student", _STUDENT, "--weights", "none")
+    options = ("--recipe", "fast", f"--set=student.epochs={epochs}")
     _edgetl("distill", *models, "--data", data, "--seed", seed, "--out", out, *options)
     seconds = time.perf_counter() - start
     manifest = json.loads((out / "manifest.json").read_text())

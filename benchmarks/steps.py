@@ -2,7 +2,7 @@
 
 All three are ratios of things that take turns in one process. Writes `benchmarks/results/steps-MACHINE.json`.
 
-- distillation: a step on the teacher's cached answers, over a step on labels alone; same student, same stored views.
+- distillation: a step on the teacher's cached answers and varied views, over a step on labels and the stored views.
 - memory: a step as glibc's defaults have it, over one that keeps its memory (edgetl/train/memory.py).
 - saving: seconds in checkpoints over seconds of training, of a large and a small network, at the recipe's default.
 
@@ -24,6 +24,7 @@ from results import write_result
 
 from edgetl.config import DistillConfig, StudentConfig
 from edgetl.data.dataset import Batch
+from edgetl.data.repeats import varied
 from edgetl.distill.answers import Answers, AnswerStores
 from edgetl.distill.objective import FromTeacher
 from edgetl.distill.store import ArrayStore
@@ -43,20 +44,25 @@ _LIMITS = {"distillation_to_plain": 1.05, "saving_fraction": 0.035}
 class Student:
     """A student with stored views, trained in one of the two ways."""
 
-    def __init__(self, model: str, objective: Objective, views_VNHWC: np.ndarray[Any, Any]) -> None:
+    def __init__(self, model: str, objective: Objective, views_VNHWC: np.ndarray[Any, Any], vary: bool = False) -> None:
         config = StudentConfig(model=model, weights="none")
         classifier, _ = build_classifier(config, _CLASSES, _SIDE, seed=0)
         self.trainee = Trainee(classifier, objective, _SIDE).train()
         self.optimizer = _optimizer(self.trainee, config, 0.001)
         self._views_VNHWC = views_VNHWC
+        self._vary = vary
         self._rng = np.random.default_rng(0)
 
     def step(self) -> None:
         """One optimizer step on a batch that is read from the stored views."""
         positions, view = self._rng.permutation(_IMAGES)[:_BATCH], int(self._rng.integers(_VIEWS))
         labels_N = torch.from_numpy(positions % _CLASSES)
-        images_NHWC = torch.from_numpy(self._views_VNHWC[view, positions])
-        batch = Batch(images_NHWC, labels_N, torch.from_numpy(positions), view, 0, labels_N, torch.zeros(_BATCH))
+        images_NHWC = self._views_VNHWC[view, positions]
+        if self._vary:
+            images_NHWC = varied(images_NHWC, seed=0, step=view, mirror=True, share=(0, 1))
+        batch = Batch(
+            torch.from_numpy(images_NHWC), labels_N, torch.from_numpy(positions), view, 0, labels_N, torch.zeros(_BATCH)
+        )
         self.optimizer.zero_grad()
         self.trainee(batch).backward()
         self.optimizer.step()
@@ -74,7 +80,7 @@ def main() -> None:
         views_VNHWC, answers = _views(Path(folder)), _answers(Path(folder))
         distillation, memory = {}, {}
         for model in _STUDENTS:
-            taught = Student(model, FromTeacher(DistillConfig(), answers), views_VNHWC)
+            taught = Student(model, FromTeacher(DistillConfig(), answers), views_VNHWC, vary=True)
             plain = Student(model, FromLabels(0.0), views_VNHWC)
             with kept_memory():
                 distillation[model] = _ratio(taught.step, plain.step, asked.rounds)

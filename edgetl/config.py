@@ -153,8 +153,11 @@ class DistillConfig(Section):
     mixup: float = Field(0.0, ge=0, le=0.5)
     """Largest share of another image that is mixed into a view, as a fraction of 1; teacher and student see the mix."""
 
-    teacher_views: int = Field(4, ge=1, le=10_000)
-    """Augmented views of each image that the teacher answers once; epoch e shows view e modulo this number."""
+    teacher_views: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
+    """Views of each image that the teacher answers, and epochs cycle through; 'auto' asks for more of few images."""
+
+    vary_repeats: bool = True
+    """Whether the student sees a view that comes again shifted by up to a sixteenth, and with `flip` mirrored."""
 
     teacher_precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the teacher's answers; 'auto' is bf16 where the processor has instructions for it."""

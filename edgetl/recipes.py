@@ -38,11 +38,10 @@ def digits_recipe() -> dict[str, Any]:
 
 # How much training buys the student; docs/distillation.md has what each gains and costs.
 _PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"student.epochs": 15, "distill.teacher_views": 3, "student.resize_from": 0.6},
-    "balanced": {"student.epochs": 60, "distill.teacher_views": 6, "student.resize_from": 0.6},
+    "fast": {"student.epochs": 15, "student.resize_from": 0.6},
+    "balanced": {"student.epochs": 60, "student.resize_from": 0.6},
     "patient": {
         "student.epochs": 300,
-        "distill.teacher_views": 20,
         "distill.mixup": 0.5,
         "student.resize_from": 0.6,
         "student.average_decay": 0.999,

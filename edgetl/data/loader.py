@@ -1,7 +1,7 @@
 """Batches for PyTorch: the same bytes in the same order, for any number of workers and from any step on."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from edgetl.data.dataset import TINY_SIDE, Address, Batch, Item, ViewDataset
 from edgetl.data.index import ImageIndex, Sample
+from edgetl.data.repeats import varied
 from edgetl.data.views import EVALUATION, Views
 from edgetl.environment import machine
 from edgetl.errors import DataError
@@ -36,8 +37,11 @@ class Order:
     """Images per batch, of all processes together; all images, if there are fewer."""
 
     seed: int
-    view_of_epoch: Callable[[int], int]
-    """Number of the view that an epoch shows of every image."""
+    view_count: int | None = None
+    """Epoch e shows view e modulo this number of every image; without it, each epoch has its own view."""
+
+    vary_repeats: bool = False
+    """Whether a view that comes again is varied a little (edgetl.data.repeats)."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -49,8 +53,13 @@ class Order:
         epoch, number = divmod(step, self.steps_per_epoch)
         size = min(self.batch_size, self.images)
         positions_N = _shuffled(self.images, self.seed, epoch)[number * size : (number + 1) * size]
-        view, (rank, count) = self.view_of_epoch(epoch), share
+        view, (rank, count) = epoch % self.view_count if self.view_count else epoch, share
         return [(position, view) for position in positions_N[rank::count].tolist()]
+
+    def varies(self, step: int) -> bool:
+        """Whether a step's views have come before and are to be varied."""
+        repeats = self.view_count is not None and step >= self.view_count * self.steps_per_epoch
+        return repeats and self.vary_repeats
 
 
 def worker_count(index: ImageIndex, workers: int | Literal["auto"]) -> int:
@@ -93,7 +102,10 @@ def training_batches(
     dataset = ViewDataset(index, samples, views)
     plan = (order.addresses(step, share) for step in steps)
     loaded = _load(dataset, plan, worker_count(index, workers)) if stored_VNHWC is None else _read(stored_VNHWC, plan)
+    mirror = views.augment is not None and views.augment.flip
     for step, (images_NHWC, addresses) in zip(steps, loaded, strict=True):
+        if order.varies(step):
+            images_NHWC = varied(images_NHWC, seed=order.seed, step=step, mirror=mirror, share=share)
         yield _batch(dataset, images_NHWC, addresses, step)
 
 

@@ -74,7 +74,7 @@ def _without_teacher(lesson: Lesson, seed: int) -> Training:
     samples = lesson.index.split("train")
     # Images without labels are nothing to it: it sees the others more often, so that the batches are as many.
     steps = lesson.epochs * lesson.order(seed).steps_per_epoch
-    order = Order(len(samples), config.batch_size, seed, view_of_epoch=lambda epoch: epoch)
+    order = Order(len(samples), config.batch_size, seed)
     return Training(
         title=f"Without the teacher, seed {seed}",
         checkpoints=f"{_NAME}/alone-{seed}",

@@ -1,9 +1,11 @@
 """What students are taught with: teachers, images and the views that both see; shared by every student of a run."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 
+from edgetl.config import Recipe
 from edgetl.data.index import ImageIndex, Sample, read_index
 from edgetl.data.loader import Order
 from edgetl.data.views import Views
@@ -19,9 +21,11 @@ from edgetl.train.loop import Record, Training, fit
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.head import FeatureTap
 
-__all__ = ["Lesson", "open_lesson"]
+__all__ = ["Lesson", "open_lesson", "view_count"]
 
 _HALF = {"avx512_bf16", "amx_bf16", "bf16"}
+_MOST_VISITS = 8
+_ENOUGH_VIEWS = 24_000
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ class Lesson:
 
     def order(self, seed: int) -> Order:
         """Which image comes when; the epochs cycle through the views that the teachers answered."""
-        size, views = self.context.recipe.student.batch_size, self.question.view_count
-        return Order(len(self.samples), size, seed, view_of_epoch=lambda epoch: epoch % views)
+        recipe = self.context.recipe
+        vary = recipe.distill.vary_repeats
+        return Order(len(self.samples), recipe.student.batch_size, seed, self.question.view_count, vary)
 
     def prepare(self) -> None:
         """Have the answers written, and the pixels; what is there already stays.
@@ -55,7 +60,7 @@ class Lesson:
             EnvironmentFault: They do not fit on the disk.
         """
         if self.context.processes.first:
-            check_space(self.stores, self.pixels, self.question, self.context.reporter)
+            check_space(self.stores, self.pixels, self.question, self.epochs, self.context.reporter)
         write_answers(self.question, self.teachers, self.stores, self.pixels, self.context)
 
     def teach(self, student: Classifier, seed: int, checkpoints: str, title: str) -> list[Record]:
@@ -114,13 +119,24 @@ def open_lesson(context: StageContext, scratch: str) -> Lesson:
     samples = (*index.split("train"), *index.split("unlabelled"))
     teachers = tuple(load_teacher(run, contract.labels, recipe.distill.class_map) for run in context.teachers)
     views = Views(contract, recipe.augment, recipe.seed, recipe.distill.mixup)
-    question = Question(index, samples, views, min(recipe.distill.teacher_views, recipe.student.epochs))
+    question = Question(index, samples, views, view_count(recipe, len(samples)))
     width = _feature_width(teachers, context)
     precision = _precision(context)
     stores = tuple(answer_stores(t, question, context, precision=precision, feature_width=width) for t in teachers)
     folder = context.folder.checkpoint_dir(scratch)
     pixels = pixel_store(question, folder) if wants_pixels(question, folder, context) else None
     return Lesson(context, index, samples, teachers, question, stores, pixels)
+
+
+def view_count(recipe: Recipe, images: int) -> int:
+    """How many views of each image the teacher answers; never more than there are epochs.
+
+    'auto' lets a view come eight times at most, and has enough views in all that a small network does not learn them
+    by heart (benchmarks/views.py).
+    """
+    epochs, asked = recipe.student.epochs, recipe.distill.teacher_views
+    wanted = max(math.ceil(epochs / _MOST_VISITS), math.ceil(_ENOUGH_VIEWS / images)) if asked == "auto" else asked
+    return min(wanted, epochs)
 
 
 def _feature_width(teachers: tuple[Teacher, ...], context: StageContext) -> int:

@@ -37,7 +37,7 @@ def wants_pixels(question: Question, folder: Path, context: StageContext) -> boo
 
 
 def check_space(
-    stores: Sequence[AnswerStores], pixels: ArrayStore | None, question: Question, reporter: Reporter
+    stores: Sequence[AnswerStores], pixels: ArrayStore | None, question: Question, epochs: int, reporter: Reporter
 ) -> None:
     """Say what will be written and where, and make sure that it fits.
 
@@ -45,7 +45,8 @@ def check_space(
         EnvironmentFault: It does not.
     """
     count, images = question.view_count, len(question.samples)
-    reporter.say(f"Views: {count} of each of {images:,} images; epoch e shows view e modulo {count}.")
+    cycle = f"epoch e shows view e modulo {count}" if count < epochs else "a new one in each epoch"
+    reporter.say(f"Views: {count} of each of {images:,} images; {cycle}.")
     answers = [store for each in stores for store in each.all]
     planned: Counter[int] = Counter()
     for what, group in (("Teacher's answers", answers), ("Stored views", [pixels] if pixels else [])):

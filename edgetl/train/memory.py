@@ -17,8 +17,8 @@ def kept_memory() -> Iterator[None]:
     """Do not hand freed memory back to the system while inside; it is handed back at the end.
 
     Every tensor above 32 MB, and most of the others, else come as fresh pages from the system in each step, which
-    zeroes them first: with glibc's defaults a step on a CPU spends a fifth to two fifths of its time on that. See
-    benchmarks/steps.py. Other C libraries are left alone.
+    zeroes them first: with glibc's defaults that is up to a quarter of a step on a CPU (benchmarks/steps.py). Other C
+    libraries are left alone.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):

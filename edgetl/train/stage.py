@@ -45,7 +45,7 @@ def run(context: StageContext) -> StageResult:
         index=index,
         samples=samples,
         views=Views(contract, recipe.augment, recipe.seed),
-        order=Order(len(samples), config.batch_size, recipe.seed, view_of_epoch=lambda epoch: epoch),
+        order=Order(len(samples), config.batch_size, recipe.seed),
         objective=FromLabels(config.label_smoothing),
         epochs=config.epochs,
     )

@@ -37,11 +37,11 @@ def large_index(paint, tmp_path, open_folder):
 
 
 def train(
-    index, *, epochs=range(2), batch_size=4, seed=0, workers=0, view_of_epoch=lambda epoch: epoch, mixup=0.0, **options
+    index, *, epochs=range(2), batch_size=4, seed=0, workers=0, view_count=None, vary=False, mixup=0.0, **options
 ):
     samples = index.split("train")
     views = Views(CONTRACT, AUGMENT, seed, mixup)
-    order = Order(len(samples), batch_size, seed, view_of_epoch)
+    order = Order(len(samples), batch_size, seed, view_count, vary)
     steps = range(epochs.start * order.steps_per_epoch, epochs.stop * order.steps_per_epoch)
     return list(training_batches(index, samples, views, order, steps, workers=workers, **options))
 
@@ -57,7 +57,7 @@ def as_bytes(batches):
 
 
 def test_batches_are_full_and_say_where_they_belong(index):
-    batches = train(index, epochs=range(3), view_of_epoch=lambda epoch: epoch % 2)
+    batches = train(index, epochs=range(3), view_count=2)
     assert [(b.step, b.view) for b in batches] == [(0, 0), (1, 0), (2, 1), (3, 1), (4, 0), (5, 0)]
     for batch in batches:
         assert (batch.images_NHWC.shape, batch.images_NHWC.dtype) == ((4, 8, 8, 3), torch.uint8)
@@ -132,7 +132,7 @@ def test_in_order_every_image_comes_once_and_the_last_batch_may_be_small(index):
 
 def test_a_view_in_order_is_the_view_of_training(index):
     shown = {}
-    for batch in train(index, epochs=range(1), batch_size=11, seed=5, view_of_epoch=lambda _: 9):
+    for batch in train(index, epochs=range(9, 10), batch_size=11, seed=5):
         shown = dict(zip(batch.positions_N.tolist(), batch.images_NHWC, strict=True))
     for batch in in_order(index, Views(CONTRACT, AUGMENT, 5), batch_size=4, workers=0, view=9):
         for position, pixels_HWC in zip(batch.positions_N.tolist(), batch.images_NHWC, strict=True):
@@ -148,7 +148,7 @@ def test_a_view_without_augmentation_is_refused(index):
 
 def test_no_worker_outlives_its_batches(large_index):
     samples = large_index.split("train")
-    order = Order(len(samples), 2, 0, view_of_epoch=lambda epoch: epoch)
+    order = Order(len(samples), 2, 0)
     batches = training_batches(large_index, samples, Views(CONTRACT, AUGMENT), order, range(200), workers=2)
     next(batches)
     assert len(multiprocessing.active_children()) == min(2, worker_count(large_index, 2))
@@ -233,6 +233,25 @@ def test_processes_share_the_batches_in_order(index):
     assert sorted(map(int, seen)) == list(range(11))
 
 
+def test_only_views_that_come_again_are_varied(index):
+    exact = train(index, epochs=range(4), view_count=2)
+    varied = train(index, epochs=range(4), view_count=2, vary=True)
+    assert [batch.positions_N.tolist() for batch in varied] == [batch.positions_N.tolist() for batch in exact]
+    alike = [
+        torch.equal(*pair) for pair in zip(*[[b.images_NHWC for b in each] for each in (varied, exact)], strict=True)
+    ]
+    assert alike[:4] == [True] * 4
+    assert not any(alike[4:])
+
+
+def test_a_training_that_goes_on_varies_what_an_undisturbed_one_would(index):
+    repeated = {"view_count": 1, "vary": True}
+    assert (
+        as_bytes(train(index, epochs=range(1, 3), **repeated))
+        == as_bytes(train(index, epochs=range(3), **repeated))[2:]
+    )
+
+
 def test_stored_views_are_the_views(index):
     stored_VNHWC = np.stack(
         [
@@ -244,6 +263,8 @@ def test_stored_views_are_the_views(index):
         ]
     )
     assert as_bytes(train(index, stored_VNHWC=stored_VNHWC)) == as_bytes(train(index))
+    repeated = {"epochs": range(4), "view_count": 2, "vary": True}
+    assert as_bytes(train(index, stored_VNHWC=stored_VNHWC, **repeated)) == as_bytes(train(index, **repeated))
     for sample in index.split("train"):
         index.file(sample).unlink()
     assert len(train(index, stored_VNHWC=stored_VNHWC)) == 4, "no image is opened"

@@ -106,4 +106,4 @@ def test_with_unlabelled_images_the_control_takes_as_many_steps(distill, tmp_pat
     folder, _, heard = control(distill, seeds=1, distill={"unlabelled": str(tmp_path / "more")})
     assert folder.manifest["metrics"]["data"]["unlabelled_images"] == 30
     assert folder.manifest["lineage"]["unlabelled_images"] == 30
-    assert "Views: 3 of each of 62 images; epoch e shows view e modulo 3." in heard.lines
+    assert "Views: 3 of each of 62 images; a new one in each epoch." in heard.lines

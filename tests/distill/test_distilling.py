@@ -8,6 +8,7 @@ import pytest
 import small_run
 
 from edgetl.data.index import read_index
+from edgetl.distill.lesson import view_count
 from edgetl.errors import ConfigError, EnvironmentFault, RunFolderError
 from edgetl.pipeline import run_stages
 from edgetl.reporter import Reporter
@@ -31,7 +32,8 @@ def test_a_student_learns_from_the_teacher_alone(teacher, tmp_path):
 def test_student_and_teacher_see_the_same_pixels(distill, painter):
     """A student that is the teacher agrees with every answer, in every epoch, if each is to the pixels that it sees."""
     still = STILL | {"weights": str(painter.file("model.safetensors")), "epochs": 3}
-    alone = {"loss": {"kd": 1.0}, "teacher_views": 2, "temperature": 1.0, "mixup": 0.5, "teacher_precision": "fp32"}
+    alone = {"loss": {"kd": 1.0}, "temperature": 1.0, "mixup": 0.5, "teacher_precision": "fp32"}
+    alone |= {"teacher_views": 2, "vary_repeats": False}
     wild = {"crop_area": 0.2, "colour": 0.9, "rotate_degrees": 90.0}
     _, losses, _ = distill("run", student=still, distill=alone, augment=wild)
     assert len(losses) == 3
@@ -43,7 +45,7 @@ def test_student_and_teacher_see_the_same_pixels(distill, painter):
 def test_the_epochs_cycle_through_the_views(distill):
     """A student that stands still has the same loss whenever the same view comes again, and another on another one."""
     one_batch = STILL | {"epochs": 4, "batch_size": 64}
-    _, losses, heard = distill("still", student=one_batch, distill={"teacher_views": 2})
+    _, losses, heard = distill("still", student=one_batch, distill={"teacher_views": 2, "vary_repeats": False})
     assert losses[2:] == pytest.approx(losses[:2], rel=1e-5)
     assert losses[0] != pytest.approx(losses[1], rel=1e-5)
     assert "Views: 2 of each of 32 images; epoch e shows view e modulo 2." in heard.lines
@@ -105,6 +107,32 @@ def test_a_teacher_tested_on_other_images_is_tested_on_the_students(teacher, tmp
     assert lineage["test_top1"] == pytest.approx(teacher.manifest["metrics"]["finetune"]["test_top1"])
 
 
+@pytest.mark.parametrize(
+    ("asked", "epochs", "images", "count"),
+    [
+        ("auto", 30, 300, 30),  # few images: a new view in each epoch
+        ("auto", 30, 3_000, 8),
+        ("auto", 30, 1_000_000, 4),  # many: no view more than eight times
+        ("auto", 300, 1_000_000, 38),
+        ("auto", 5, 1_000_000, 1),
+        (7, 30, 300, 7),
+        (7, 5, 300, 5),
+    ],
+)
+def test_the_teacher_answers_more_views_of_few_images(asked, epochs, images, count):
+    recipe = small_run.recipe(student={"epochs": epochs}, distill={"teacher_views": asked})
+    assert view_count(recipe, images) == count
+
+
+def test_views_that_come_again_are_varied_unless_the_recipe_says_no(distill):
+    losses = {
+        vary: distill(f"vary-{vary}", student={"epochs": 3}, distill={"teacher_views": 2, "vary_repeats": vary})[1]
+        for vary in (True, False)
+    }
+    assert losses[True][:2] == losses[False][:2]
+    assert losses[True][2] != losses[False][2]
+
+
 def test_a_second_student_asks_nothing(distill):
     distill("first")
     _, _, heard = distill("second", student={"model": "test_efficientnet"})
@@ -122,7 +150,7 @@ def test_sizes_are_said_before_anything_is_written(distill):
 def test_answers_that_do_not_fit_on_the_disk_are_refused_before_they_are_built(distill, monkeypatch):
     monkeypatch.setattr("edgetl.distill.space.free_bytes", lambda _folder: 1000)
     with pytest.raises(EnvironmentFault) as caught:
-        distill("run", distill={"mixup": 0.12})
+        distill("run", distill={"mixup": 0.12, "teacher_views": 4})
     problem = (
         "teacher's answers need 512 B, and 1.0 kB are free. Free some space, lower distill.teacher_views (4), or set"
     )

@@ -31,7 +31,7 @@ def test_the_classifier_is_left_as_it_was(tmp_path):
     config = TeacherConfig(model="test_resnet", weights="none")
     classifier, _ = build_classifier(config, 2, 32, seed=0)
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
-    seconds = training_seconds(classifier, config, Order(100, 10, 0, lambda e: e), context(tmp_path))
+    seconds = training_seconds(classifier, config, Order(100, 10, 0), context(tmp_path))
     assert seconds > 0
     assert all(torch.equal(before[name], value) for name, value in classifier.state_dict().items())
     assert all(parameter.grad is None for parameter in classifier.parameters())
@@ -40,7 +40,7 @@ def test_the_classifier_is_left_as_it_was(tmp_path):
 def test_it_grows_with_epochs_and_with_decoding(tmp_path, monkeypatch):
     """With a clock that ticks evenly, the sums are known."""
     monkeypatch.setattr("edgetl.train.estimate._step_seconds", lambda _classifier, side: side / 1000)
-    order, here = Order(100, 10, 0, lambda e: e), context(tmp_path)
+    order, here = Order(100, 10, 0), context(tmp_path)
     config = TeacherConfig(epochs=10)
     assert training_seconds(None, config, order, here) == pytest.approx(32)
     assert training_seconds(None, config, order, here, decoding_s=0.5) == pytest.approx(532)
