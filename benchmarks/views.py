@@ -4,7 +4,7 @@ A student learns for `--epochs` from views that repeat after `teacher_views` epo
 view is new, which is what a teacher that answers online gives. Same images, order and start, several seeds; the
 difference comes with edgetl's interval over images and seeds. Writes `benchmarks/results/views-MACHINE.json`.
 
-Run: `python benchmarks/views.py --data DIR --teacher RUN [--student NAME] [--epochs N] [--views 4,8]`.
+Run: `python benchmarks/views.py --data DIR --teacher RUN [--student NAME] [--epochs N] [--views 9]`.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="run folder of a teacher")
     parser.add_argument("--student", default="mobilenetv3_small", help="a model (default mobilenetv3_small)")
     parser.add_argument("--epochs", type=int, default=30, help="passes over the images (default 30)")
-    parser.add_argument("--views", default="4,8", help="numbers of views that are compared (default 4,8)")
+    parser.add_argument("--views", default="9", help="numbers of views that are compared (default 9)")
     parser.add_argument("--seeds", default="0,1,2", help="seeds (default 0,1,2)")
     asked = parser.parse_args()
     counts = [*map(int, asked.views.split(",")), asked.epochs]

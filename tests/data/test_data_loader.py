@@ -37,10 +37,20 @@ def large_index(paint, tmp_path, open_folder):
 
 
 def train(
-    index, *, epochs=range(2), batch_size=4, seed=0, workers=0, view_count=None, vary=False, mixup=0.0, **options
+    index,
+    *,
+    epochs=range(2),
+    batch_size=4,
+    seed=0,
+    workers=0,
+    view_count=None,
+    vary=False,
+    mixup=0.0,
+    augment=AUGMENT,
+    **options,
 ):
     samples = index.split("train")
-    views = Views(CONTRACT, AUGMENT, seed, mixup)
+    views = Views(CONTRACT, augment, seed, mixup)
     order = Order(len(samples), batch_size, seed, view_count, vary)
     steps = range(epochs.start * order.steps_per_epoch, epochs.stop * order.steps_per_epoch)
     return list(training_batches(index, samples, views, order, steps, workers=workers, **options))
@@ -242,6 +252,12 @@ def test_only_views_that_come_again_are_varied(index):
     ]
     assert alike[:4] == [True] * 4
     assert not any(alike[4:])
+
+
+def test_what_must_not_be_mirrored_is_not_when_it_comes_again(index):
+    """At 8 px a sixteenth is no whole pixel, so that nothing is left of the variation."""
+    still = {"epochs": range(2), "view_count": 1, "augment": AUGMENT.model_copy(update={"flip": False})}
+    assert as_bytes(train(index, vary=True, **still)) == as_bytes(train(index, **still))
 
 
 def test_a_training_that_goes_on_varies_what_an_undisturbed_one_would(index):
