@@ -142,7 +142,7 @@ class StudentConfig(ModelConfig):
 
 
 class DistillConfig(Section):
-    """How the student learns from the teacher, on the very pixels that the teacher saw (arXiv 2106.05237)."""
+    """How the student learns from the teacher, on the pixels that the teacher saw (arXiv 2106.05237)."""
 
     loss: dict[Loss, Annotated[float, Field(gt=0, le=1000)]] = Field({"kd": 0.9, "hard": 0.1}, min_length=1)
     """Weight of each loss: kd, dkd, dist (of answers), feature, crd (of features), hard (of true labels)."""

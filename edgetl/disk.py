@@ -9,7 +9,8 @@ __all__ = ["existing_part", "free_bytes"]
 
 def existing_part(path: Path) -> Path:
     """The path itself, or the nearest folder above it that is there."""
-    return next(place for place in (path, *path.absolute().parents) if os.path.exists(place))  # noqa: PTH110  # Path.exists raises where a name is too long
+    places = (path, *path.absolute().parents)
+    return next(place for place in places if os.path.exists(place))  # noqa: PTH110  # Path's raises at too long a name
 
 
 def free_bytes(path: Path) -> int:

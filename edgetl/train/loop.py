@@ -146,7 +146,7 @@ def _steps(
         step = batch.step
         torch.manual_seed(_dropout_seed(training.order.seed, step, share[0]))
         for group in optimizer.param_groups:
-            group["lr"] = _rate(step, state, training)
+            group["lr"] = _rate(step, state.optimizer, training)
         state.trainee.side = side_of_step(step, total, side=side, resize_from=training.config.resize_from)
         model.train()
         with context.reporter.library("training steps"):
@@ -171,24 +171,24 @@ def _end_epoch(
 ) -> None:
     losses = context.processes.gather(float(torch.stack(progress.losses).mean()))
     loss, epoch = sum(losses) / len(losses), progress.steps_done // training.order.steps_per_epoch
-    _check_finite(loss, state, training, epoch)
+    _check_finite(loss, state.optimizer, training, epoch)
     with state.averaged():
         score = evaluate(state.trainee.classifier, training.index, "val", context, device)
-    rate = _rate(progress.steps_done - 1, state, training)
+    rate = _rate(progress.steps_done - 1, state.optimizer, training)
     progress.records.append(
         {"epoch": epoch, "loss": loss, "learning_rate": rate, "val_top1": score.top1, "val_loss": score.loss}
     )
     progress.losses.clear()
 
 
-def _rate(step: int, state: TrainingState, training: Training) -> float:
-    peak = peak_learning_rate(training.config, state.trainee.classifier)
+def _rate(step: int, optimizer: torch.optim.Optimizer, training: Training) -> float:
+    peak = optimizer.defaults["lr"]
     return one_cycle(step, training.total_steps, peak=peak, warmup_fraction=training.config.warmup_fraction)
 
 
-def _check_finite(loss: float, state: TrainingState, training: Training, epoch: int) -> None:
+def _check_finite(loss: float, optimizer: torch.optim.Optimizer, training: Training, epoch: int) -> None:
     if not math.isfinite(loss):
-        rate, peak = f"{training.section}.learning_rate", peak_learning_rate(training.config, state.trainee.classifier)
+        rate, peak = f"{training.section}.learning_rate", optimizer.defaults["lr"]
         problem = f"with {peak:g}, the training diverged: the loss of epoch {epoch} is {loss}"
         raise ConfigError(rate, problem, hint=f"Lower it with --set {rate}=...")
 

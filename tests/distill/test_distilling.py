@@ -133,8 +133,9 @@ def test_views_that_come_again_are_varied_unless_the_recipe_says_no(distill):
     assert losses[True][2] != losses[False][2]
 
 
-def test_a_second_student_asks_nothing(distill):
+def test_a_second_student_asks_nothing(distill, monkeypatch):
     distill("first")
+    monkeypatch.setattr("edgetl.distill.estimate._teacher_seconds", lambda *_: pytest.fail("timed a teacher in vain"))
     _, _, heard = distill("second", student={"model": "test_efficientnet"})
     assert any(line.startswith("Teacher's answers (logits): ") and "there already" in line for line in heard.lines)
 
