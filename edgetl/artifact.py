@@ -128,8 +128,10 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise RunFolderError(f"{path}: is a file. Choose another place with --out")
         if path.is_dir():
-            foreign = sorted(p.name for p in path.iterdir() if not _is_unfinished(p.name))
-            if foreign:
+            names = sorted(p.name for p in path.iterdir())
+            foreign = [name for name in names if not _is_unfinished(name)]
+            # A run killed while its first stage was kept leaves that stage's files, and its partial folder beside them.
+            if foreign and not any(name.startswith(_PARTIAL) for name in names):
                 raise RunFolderError(
                     f"{path}: holds something else ({', '.join(foreign[:3])}). Choose an empty or new folder with --out"
                 )
@@ -203,9 +205,10 @@ class RunFolder:
         """A folder to write a stage's files in; removed again, with its content, unless `keep` took them."""
         created = [p for p in (self.path, *self.path.parents) if not p.exists()]
         partial = self.path / f"{_PARTIAL}{stage}"
-        shutil.rmtree(partial, ignore_errors=True)  # a killed run's
         try:
-            partial.mkdir(parents=True)
+            partial.mkdir(parents=True, exist_ok=True)
+            for left in partial.iterdir():  # a killed run's; the folder itself tells that this is a run, so it stays
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
             yield partial
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -238,16 +241,24 @@ class RunFolder:
         gone = set(self.manifest["files"]) - set(files) - set(made)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         stages[stage] = {**record, "files": sorted(made), "finished": now}
-        for name in made:
-            (partial / name).replace(self.path / name)
-        self.manifest = {
+        manifest = {
             **self.manifest,
             **facts,
             "stages": stages,
             "files": {**files, **made},
             "metrics": {name: r["metrics"] for name, r in stages.items() if r.get("metrics")},
         }
-        write_atomic(self.path / _MANIFEST, json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n")
+        # Written in full before anything moves: a full disk must not leave new files beside an old manifest.
+        write_atomic(partial / _MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+        try:
+            for name in (*made, _MANIFEST):
+                (partial / name).replace(self.path / name)
+            _sync_names(self.path)
+        except BaseException:
+            for name in made:  # the manifest that stays does not know them
+                (self.path / name).unlink(missing_ok=True)
+            raise
+        self.manifest = manifest
         for name in gone:
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.checkpoint_dir(stage), ignore_errors=True)

@@ -1,6 +1,7 @@
 """Run folders: whole or absent, and never in contradiction with themselves."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +143,30 @@ def test_what_a_killed_run_left_is_ours_and_anything_else_is_not(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / ".manifest.json.77.tmp").write_text("{ cut")
     assert RunFolder.prepare(tmp_path).manifest["stages"] == {}
+    (tmp_path / ".partial-data").rmdir()
     (tmp_path / "teachers.csv").write_text("names")
     with pytest.raises(RunFolderError, match=r"holds something else \(teachers.csv\)"):
         RunFolder.prepare(tmp_path)
+
+
+def test_a_run_killed_while_its_first_stage_was_kept_can_go_on(tmp_path):
+    (tmp_path / ".partial-data").mkdir()
+    (tmp_path / "data.txt").write_text("already in its place")
+    keep(RunFolder.prepare(tmp_path), "data", "1", data="ours")
+    assert RunFolder.open(tmp_path).is_current("data", "1")
+
+
+def test_a_stage_that_cannot_be_kept_leaves_no_trace_of_a_new_run(tmp_path, monkeypatch):
+    real, manifest = Path.replace, tmp_path / "run" / "manifest.json"
+
+    def fail_at_manifest(self, target):
+        if Path(target) == manifest:
+            raise OSError(5, "input/output error")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail_at_manifest)
+    folder = RunFolder.prepare(tmp_path / "run")
+    with pytest.raises(OSError, match="input/output"):
+        keep(folder, "data", "1", data="ours")
+    assert not (tmp_path / "run").exists()
+    assert folder.stage("data") is None
