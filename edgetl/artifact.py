@@ -253,11 +253,11 @@ class RunFolder:
         try:
             for name in (*made, _MANIFEST):
                 (partial / name).replace(self.path / name)
-            _sync_names(self.path)
         except BaseException:
-            for name in made:  # the manifest that stays does not know them
+            for name in made.keys() - self.manifest["files"].keys():  # the manifest that stays does not know them
                 (self.path / name).unlink(missing_ok=True)
             raise
+        _sync_names(self.path)
         self.manifest = manifest
         for name in gone:
             (self.path / name).unlink(missing_ok=True)

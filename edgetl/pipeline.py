@@ -272,13 +272,9 @@ def _was_trained(model: ModelConfig, folder: RunFolder) -> bool:
 
 def _check_models(models: Iterable[ModelConfig], reporter: Reporter) -> None:
     from edgetl.zoo.build import check_obtainable
-    from edgetl.zoo.names import resolve
 
     for model in models:
-        resolve(model.model)
-        if model.weights == "default":
-            reporter.say(f"Looking for the pretrained weights of {model.model}")
-        check_obtainable(model)
+        check_obtainable(model, reporter)
 
 
 def _numbers(metrics: dict[str, float]) -> str:

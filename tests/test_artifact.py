@@ -18,6 +18,18 @@ def keep(folder: RunFolder, stage: str, inputs: str, *, readers: tuple[str, ...]
         folder.keep(stage, partial, record, {"kind": "finetune", "recipe": {}}, readers)
 
 
+def failing_at(path: Path):
+    """A `Path.replace` on a disk that fails when a file is to become `path`."""
+    real = Path.replace
+
+    def replace(self, target):
+        if Path(target) == path:
+            raise OSError(5, "input/output error")
+        return real(self, target)
+
+    return replace
+
+
 @pytest.fixture
 def folder(tmp_path):
     run = RunFolder.prepare(tmp_path / "run")
@@ -157,16 +169,28 @@ def test_a_run_killed_while_its_first_stage_was_kept_can_go_on(tmp_path):
 
 
 def test_a_stage_that_cannot_be_kept_leaves_no_trace_of_a_new_run(tmp_path, monkeypatch):
-    real, manifest = Path.replace, tmp_path / "run" / "manifest.json"
-
-    def fail_at_manifest(self, target):
-        if Path(target) == manifest:
-            raise OSError(5, "input/output error")
-        return real(self, target)
-
-    monkeypatch.setattr(Path, "replace", fail_at_manifest)
+    monkeypatch.setattr(Path, "replace", failing_at(tmp_path / "run" / "manifest.json"))
     folder = RunFolder.prepare(tmp_path / "run")
     with pytest.raises(OSError, match="input/output"):
         keep(folder, "data", "1", data="ours")
     assert not (tmp_path / "run").exists()
     assert folder.stage("data") is None
+
+
+def test_a_stage_that_cannot_be_kept_again_takes_no_older_file_away(folder, monkeypatch):
+    monkeypatch.setattr(Path, "replace", failing_at(folder.path / "b.txt"))
+    with pytest.raises(OSError, match="input/output"):
+        keep(folder, "export", "3", b="new", model="new weights")
+    again = RunFolder.open(folder.path)
+    assert again.is_current("export", "1")
+    assert not (folder.path / "b.txt").exists()
+
+
+def test_a_disk_too_full_for_the_manifest_leaves_the_stage_as_it_was(folder, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr("edgetl.artifact.write_atomic", full)
+    with pytest.raises(OSError, match="no space"):
+        keep(folder, "export", "3", model="new weights")
+    assert RunFolder.open(folder.path).is_current("export", "1")

@@ -13,6 +13,7 @@ from edgetl.artifact import RunFolder, sha256_of
 from edgetl.config import ModelConfig
 from edgetl.data.sizing import Preprocessing
 from edgetl.errors import ModelError
+from edgetl.reporter import Reporter
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.head import start_small
 from edgetl.zoo.names import LibraryModel, resolve
@@ -39,7 +40,7 @@ class ModelSpec:
     strides_removed: int = 0
 
 
-def check_obtainable(config: ModelConfig) -> None:
+def check_obtainable(config: ModelConfig, reporter: Reporter) -> None:
     """Make sure that a model and its weights can be had, before anything is trained that waits for it.
 
     Raises:
@@ -48,6 +49,7 @@ def check_obtainable(config: ModelConfig) -> None:
     """
     model, _path = resolve(config.model), weights_file(config.weights)
     if config.weights == "default":
+        reporter.say(f"Looking for the pretrained weights of {config.model}")
         fetch = {"timm": hub_weights, "torchvision": _torchvision_state}[model.library]
         fetch(model.name)
 

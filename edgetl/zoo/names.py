@@ -86,7 +86,7 @@ def _resolve_torchvision(name: str) -> LibraryModel:
 
 def _unknown(name: str, known: list[str]) -> ModelError:
     if "/" in name:  # no model's name has one
-        return ModelError(f"{name}: no run folder is there")
+        return ModelError(f"{name}: no run folder is there. 'edgetl finetune' makes one")
     near = nearest(name, list(dict.fromkeys(known)), 3)  # most aliases are names of timm too
     cure = f"Did you mean {', '.join(near)}?" if near else f"Try one of {', '.join(list(ALIASES)[:8])} ..."
     return ModelError(f"{name}: no model has this name, and no run folder is there. {cure}")

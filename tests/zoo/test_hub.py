@@ -19,6 +19,7 @@ _CHILD = """
 import json, sys
 from edgetl.config import ModelConfig
 from edgetl.errors import EdgetlError
+from edgetl.reporter import Reporter
 from edgetl.zoo.build import build_classifier, check_obtainable
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 from safetensors.torch import save_file
@@ -30,13 +31,13 @@ save_file({k: v.contiguous() for k, v in classifier.net.state_dict().items()}, s
 same_classes, _ = build_classifier(ModelConfig(model="test_resnet"), 1000, 160, seed=9)
 save_file({k: v.contiguous() for k, v in same_classes.net.state_dict().items()}, sys.argv[2])
 facts["entry"] = entry
-check_obtainable(ModelConfig(model="test_resnet"))
+check_obtainable(ModelConfig(model="test_resnet"), Reporter())
 for name in ("test_efficientnet", "test_mambaout", "torchvision:resnet18"):
     try:
-        check_obtainable(ModelConfig(model=name))
+        check_obtainable(ModelConfig(model=name), Reporter())
     except EdgetlError as fault:
         facts[name] = [type(fault).__name__, fault.exit_code, str(fault)]
-check_obtainable(ModelConfig(model="test_efficientnet", weights="none"))
+check_obtainable(ModelConfig(model="test_efficientnet", weights="none"), Reporter())
 print(json.dumps(facts))
 """
 
