@@ -1,5 +1,6 @@
 """Several processes that train together, as `torchrun` and `accelerate launch` start them; usually there is one."""
 
+import atexit
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -53,9 +54,13 @@ def _group() -> Any:
     import torch
     from accelerate import PartialState
 
-    # Joins the group, once. Without `cpu`, the library takes processes without a GPU for strangers to each other.
-    PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
-    return torch.distributed
+    group = torch.distributed
+    if not group.is_initialized():
+        # Without `cpu`, the library takes processes without a GPU for strangers to each other.
+        PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
+        # Threads of a group that is not left may call into an interpreter that is gone, and abort the process.
+        atexit.register(group.destroy_process_group)
+    return group
 
 
 def launched() -> Processes:
