@@ -19,6 +19,7 @@ __all__ = [
     "Loss",
     "ModelConfig",
     "QuantizeConfig",
+    "Ranges",
     "Recipe",
     "Section",
     "StudentConfig",
@@ -28,6 +29,7 @@ __all__ = [
 
 Loss = Literal["kd", "dkd", "dist", "crd", "feature", "hard"]
 Format = Literal["onnx", "tflite", "openvino"]
+Ranges = Literal["minmax", "percentile", "mse", "entropy"]
 FORMATS: tuple[Format, ...] = ("onnx", "tflite", "openvino")
 
 
@@ -206,6 +208,9 @@ class QuantizeConfig(Section):
 
     calibration_images: int = Field(256, ge=32, le=4096)
     """Images used to estimate activation ranges; balanced over classes, from the training split only."""
+
+    ranges: Ranges = "mse"
+    """How activation ranges are chosen: minmax, percentile, mse or entropy."""
 
     max_drop: float = Field(0.01, ge=0, le=1)
     """Largest allowed top-1 loss of an integer artifact against the float model, as a fraction of 1."""

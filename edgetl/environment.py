@@ -17,8 +17,8 @@ __all__ = ["EXTRAS", "installed_version", "machine", "require", "versions"]
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "torchvision", "timm", "accelerate", "safetensors", "scikit-learn"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
-    "openvino": ("openvino", "nncf"),
-    "tflite": ("litert-torch", "ai-edge-quantizer", "ai-edge-litert", "torchao"),
+    "openvino": ("openvino",),
+    "tflite": ("litert-torch", "ai-edge-litert", "flatbuffers", "torchao"),
     "report": ("jinja2", "matplotlib"),
 }
 """Distributions that each extra brings."""

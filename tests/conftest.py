@@ -10,7 +10,7 @@ from shell import Edgetl, environment_of, paint_folder, quick
 
 from edgetl.runner.telemetry import switch_off_telemetry
 
-# Before any test imports OpenVINO or NNCF, which else fork a process that reports home.
+# Before any test imports OpenVINO, which else fork a process that reports home.
 switch_off_telemetry()
 
 

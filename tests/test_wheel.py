@@ -77,7 +77,7 @@ def test_a_missing_extra_is_named_before_anything_is_written(site, tmp_path):
 def test_doctor_says_what_is_missing_and_the_cure(site, tmp_path):
     done = installed(site, tmp_path, "doctor")
     assert done.returncode == 4
-    assert "Missing for [tflite]: litert-torch, ai-edge-quantizer, ai-edge-litert, torchao." in done.stdout
+    assert "Missing for [tflite]: litert-torch, ai-edge-litert, flatbuffers, torchao." in done.stdout
     assert "pip install 'edgetl[tflite]'" in done.stdout
 
 

@@ -1,50 +1,232 @@
-"""Post-training quantization of ONNX with ONNX Runtime."""
+"""Integer ONNX: a plan's integers, written into the file that was exported in float.
+
+Weights are int8 constants and rounded tensors go through a pair of operators (QDQ); ONNX Runtime makes integer kernels
+of a layer and the pairs around it when it loads the file.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from torch import fx
 
+from edgetl.compress.graph import Layer, layers_of
+from edgetl.compress.grids import Grid
+from edgetl.compress.matching import Match, graph_tensors, match_tensors, match_weight
+from edgetl.compress.plan import Plan, RoundedLayer
+from edgetl.compress.points import input_point
 from edgetl.embedding import embed_in_onnx
 from edgetl.runner.contract import Contract
 
-__all__ = ["quantize_onnx"]
+__all__ = ["OnnxQuantizer"]
 
-_BATCH = 16
-
-
-class _Images(CalibrationDataReader):  # type: ignore[misc]  # the library has no types
-    def __init__(self, name: str, images_NHWC: NDArray[np.uint8]) -> None:
-        chunks = range(0, len(images_NHWC), _BATCH)
-        self._feeds: Iterator[dict[str, NDArray[np.uint8]]] = iter(
-            [{name: images_NHWC[i : i + _BATCH]} for i in chunks]
-        )
-
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        return next(self._feeds, None)
+_IMAGE = "image"
+_LAYERS = ("Conv", "Gemm", "MatMul")
 
 
-def quantize_onnx(source: Path, images_NHWC: NDArray[np.uint8], contract: Contract, file: Path) -> None:
-    """Write an integer version of a float ONNX file, with quantize and dequantize pairs (QDQ).
+class OnnxQuantizer:
+    """Writes integer versions of one float file; what is what in it is found once.
 
-    Weights get 7 bits per channel: 8-bit products overflow 16-bit sums on x86 without VNNI, so a file with full-range
-    weights is right on one CPU and wrong on the next. The softmax stays in float.
+    Args:
+        source: The float file.
+        graph: The folded graph of the same network, as it was traced.
+        probes_NHWC: A few images that tell its tensors apart.
     """
-    graph = onnx.load_model(source).graph
-    quantize_static(
-        source,
-        file,
-        _Images(graph.input[0].name, images_NHWC),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        reduce_range=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=[node.name for node in graph.node if node.op_type == "Softmax"],
-    )
-    model = onnx.load_model(file)
-    embed_in_onnx(model, contract)
-    onnx.save_model(model, file)
+
+    def __init__(self, source: Path, graph: fx.GraphModule, probes_NHWC: NDArray[np.uint8]) -> None:
+        self._model = onnx.load_model(source)
+        _pool_globally(self._model)
+        self._constants = {each.name: numpy_helper.to_array(each) for each in self._model.graph.initializer}
+        self._matches = match_tensors(graph_tensors(graph, probes_NHWC), _tensors(self._model, probes_NHWC))
+        self._input = input_point(graph).name
+        self._found = dict(self._find_layers(graph))
+        self._layers = {layer.node.name: layer for layer in layers_of(graph)}
+
+    def write(self, plan: Plan, contract: Contract, file: Path) -> tuple[str, ...]:
+        """Write a plan as `file`; returns the names of its layers that stay in float, since the source lacks them."""
+        model = ModelProto()
+        model.CopyFrom(self._model)
+        edit = _Edit(model, self._matches, plan)
+        if plan.pixels:
+            edit.read_pixels(self._input)
+        missing = []
+        for name, rounded in plan.layers.items():
+            if name in self._found:
+                node, weight, factor = self._found[name]
+                edit.round_layer(node, weight, factor, rounded, self._layers[name])
+            else:
+                missing.append(self._layers[name].name)
+        edit.finish()
+        embed_in_onnx(model, contract)
+        onnx.checker.check_model(model, full_check=True)
+        onnx.save_model(model, file)
+        return tuple(missing)
+
+    def _find_layers(self, graph: fx.GraphModule) -> Iterator[tuple[str, tuple[str, str, float]]]:
+        """By layer: the file's node (by its output), the constant that holds its weights, and their factor."""
+        free = {
+            node.output[0]: (node.input[1], values.T if node.op_type == "MatMul" else values)
+            for node in self._model.graph.node
+            if node.op_type in _LAYERS and (values := self._constants.get(node.input[1])) is not None
+        }
+        for layer in layers_of(graph):
+            if found := match_weight(layer, ((output, values) for output, (_, values) in free.items())):
+                output, factor = found
+                yield layer.node.name, (output, free.pop(output)[0], factor)
+
+
+def _pool_globally(model: ModelProto) -> None:
+    """Turn means over rows and columns into global pools, which have an integer kernel."""
+    constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    for node in model.graph.node:
+        axes = constants.get(node.input[1]) if node.op_type == "ReduceMean" and len(node.input) > 1 else None
+        if axes is not None and sorted(axes % 4) == [2, 3] and _attribute(node, "keepdims", 1):
+            node.CopyFrom(helper.make_node("GlobalAveragePool", [node.input[0]], list(node.output), name=node.name))
+    _drop_unread(model.graph)
+
+
+def _drop_unread(graph: GraphProto) -> None:
+    read = {name for node in graph.node for name in node.input}
+    kept = [each for each in graph.initializer if each.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _attribute(node: NodeProto, name: str, default: int) -> int:
+    return next((each.i for each in node.attribute if each.name == name), default)
+
+
+def _tensors(model: ModelProto, images_NHWC: NDArray[np.uint8]) -> list[tuple[str, NDArray[np.float32]]]:
+    """Every float tensor that the file computes for images, in order."""
+    import onnxruntime
+
+    shown = ModelProto()
+    shown.CopyFrom(onnx.shape_inference.infer_shapes(model))
+    known = (*shown.graph.value_info, *shown.graph.output)
+    floats = {each.name for each in known if each.type.tensor_type.elem_type == TensorProto.FLOAT}
+    names = [name for node in shown.graph.node for name in node.output if name in floats]
+    del shown.graph.output[:]
+    shown.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
+    return list(zip(names, session.run(names, {session.get_inputs()[0].name: images_NHWC}), strict=True))
+
+
+class _Edit:
+    """Puts a plan into a model, one layer and one tensor at a time."""
+
+    def __init__(self, model: ModelProto, matches: dict[str, Match], plan: Plan) -> None:
+        self._graph = model.graph
+        self._matches = matches
+        self._makers = {name: node for node in model.graph.node for name in node.output}
+        self._constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+        self._grids = {
+            name: Grid(grid.scale * match.factor, grid.zero_point)
+            for name, match in matches.items()
+            if (grid := plan.grids.get(match.node)) and grid.bits == 8
+        }
+        self._before: dict[str, list[NodeProto]] = {}
+        self._pixels: str | None = None
+
+    def read_pixels(self, point: str) -> None:
+        """Let the network read the pixels as they are: they are the codes of its input."""
+        *earlier, last = (name for name, match in self._matches.items() if match.node == point)
+        for name in earlier:
+            self._grids.pop(name, None)
+        mover = self._makers[last]
+        assert mover.op_type == "Transpose"
+        mover.input[0] = _IMAGE
+        self._pixels = last
+
+    def round_layer(self, output: str, weight: str, factor: float, rounded: RoundedLayer, layer: Layer) -> None:
+        """Replace a layer's weights by integers, and its bias by one in the steps of its sums."""
+        node = self._makers[output]
+        source = node.input[0]
+        steps_O = rounded.scales_O.numpy() * np.float32(factor)
+        shift_O = (rounded.bias_O - layer.bias).numpy() * np.float32(factor * self._factor(source))
+        if node.op_type == "MatMul":
+            node.input[1] = self._store(output, f"{weight}_codes", rounded.codes.numpy().T, steps_O, 1)
+            self._shift_behind(output, shift_O)
+            return
+        node.input[1] = self._store(output, f"{weight}_codes", rounded.codes.numpy(), steps_O, 0)
+        bias_O = shift_O + (self._constants[node.input[2]] if len(node.input) > 2 else 0)
+        if grid := self._grids.get(source):  # the runtime's integer kernels want the bias as integers, too
+            sums_O = steps_O * np.float32(grid.scale)
+            codes_O = np.rint(bias_O / sums_O).clip(-(2**31), 2**31 - 1).astype(np.int32)
+            bias = self._store(output, f"{weight}_bias_codes", codes_O, sums_O, 0)
+        else:
+            bias = self._keep(f"{weight}_bias", bias_O)
+        del node.input[2:]
+        node.input.append(bias)
+
+    def finish(self) -> None:
+        """Put the pairs in, and leave out what nobody reads any more."""
+        nodes: list[NodeProto] = []
+        for node in self._graph.node:
+            is_float_layer = node.op_type in _LAYERS and node.input[1] in self._constants
+            for index, name in enumerate(node.input):
+                if name in self._grids:
+                    node.input[index] = f"{name}_rounded"
+                    nodes += self._hidden(node) if is_float_layer else []
+            nodes += [*self._before.get(node.output[0], []), node]
+            for name in node.output:
+                if grid := self._grids.get(name):
+                    nodes += self._pair(node, name, grid)
+        del self._graph.node[:]
+        self._graph.node.extend(_needed(nodes, {each.name for each in self._graph.output}))
+        _drop_unread(self._graph)
+        del self._graph.value_info[:]
+
+    def _hidden(self, node: NodeProto) -> list[NodeProto]:
+        """A sum of one tensor before a float layer; else the runtime rounds a layer between pairs by itself."""
+        source, node.input[0] = node.input[0], f"{node.output[0]}_source"
+        return [helper.make_node("Sum", [source], [node.input[0]])]
+
+    def _pair(self, node: NodeProto, name: str, grid: Grid) -> list[NodeProto]:
+        scale = self._keep(f"{name}_scale", np.float32(grid.scale))
+        zero = self._keep(f"{name}_zero_point", np.uint8(grid.zero_point))
+        codes = f"{name}_codes"
+        if name == self._pixels:
+            node.output[0] = codes
+            return [helper.make_node("DequantizeLinear", [codes, scale, zero], [f"{name}_rounded"])]
+        return [
+            helper.make_node("QuantizeLinear", [name, scale, zero], [codes]),
+            helper.make_node("DequantizeLinear", [codes, scale, zero], [f"{name}_rounded"]),
+        ]
+
+    def _store(self, reader: str, name: str, codes: NDArray[Any], steps_O: NDArray[np.float32], axis: int) -> str:
+        """Keep integers, and give the name of what they stand for."""
+        inputs = [
+            self._keep(name, np.ascontiguousarray(codes)),
+            self._keep(f"{name}_scale", steps_O),
+            self._keep(f"{name}_zero_point", np.zeros(len(steps_O), codes.dtype)),
+        ]
+        output = f"{name}_rounded"
+        self._before.setdefault(reader, []).append(helper.make_node("DequantizeLinear", inputs, [output], axis=axis))
+        return output
+
+    def _keep(self, name: str, values: NDArray[Any] | np.generic) -> str:
+        self._graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def _factor(self, name: str) -> float:
+        match = self._matches.get(name)
+        return match.factor if match else 1.0
+
+    def _shift_behind(self, output: str, shift_O: NDArray[np.float32]) -> None:
+        (adder,) = (node for node in self._graph.node if output in node.input)
+        index = next(i for i, name in enumerate(adder.input) if name in self._constants)
+        adder.input[index] = self._keep(f"{output}_bias", self._constants[adder.input[index]] + shift_O)
+
+
+def _needed(nodes: list[NodeProto], outputs: set[str]) -> list[NodeProto]:
+    """Those nodes on which the outputs depend, in the same order."""
+    read, kept = set(outputs), []
+    for node in reversed(nodes):
+        if read.intersection(node.output):
+            read.update(node.input)
+            kept.append(node)
+    return kept[::-1]

@@ -1,18 +1,22 @@
 """Write an integer version of every float artifact of the run."""
 
 import json
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.artifact import write_atomic
 from edgetl.compress.calibration import calibration_samples
+from edgetl.compress.formats import largest_code, quantizer_for
+from edgetl.compress.plan import Plan
+from edgetl.compress.planner import Planner
+from edgetl.compress.sweep import SweepSettings
 from edgetl.data.index import read_index
 from edgetl.environment import require
 from edgetl.quiet import quiet
-from edgetl.runner.contract import Contract
 from edgetl.stage import StageContext, StageResult
+from edgetl.zoo.deployable import load_deployable
 
 __all__ = ["run"]
 
@@ -27,32 +31,52 @@ def run(context: StageContext) -> StageResult:
     sources = [artifact for artifact in context.folder.artifacts() if artifact["precision"] == "fp32"]
     for source in sources:
         require(source["format"])
+    images_NHWC = _calibration_images(context)
+    with context.reporter.library("tracing"), quiet():
+        planner = Planner(load_deployable(context.folder), contract, images_NHWC)
+    plans = _Plans(context, planner)
+    artifacts, in_float = [], {}
+    for source in sources:
+        name = source["format"]
+        file = context.out / source["file"].replace("fp32", config.scheme)
+        with quiet():
+            quantizer = quantizer_for(name, context.folder.file(source["file"]), planner.traced, planner.probes_NHWC)
+        top = largest_code(name, context.target)
+        if missing := quantizer.write(plans.get(top), contract, file):
+            # What was to be rounded and is not, the other layers must not make up for.
+            quantizer.write(plans.get(top, frozenset(missing)), contract, file)
+            in_float[name] = missing
+            context.reporter.say(
+                f"{file.name}: stay in float, as the file computes them in another form: {', '.join(missing)}"
+            )
+        artifacts.append({"file": file.name, "format": name, "precision": config.scheme})
+    details = {"artifacts": artifacts, "calibration_images": len(images_NHWC), "float_layers": in_float}
+    return StageResult(details=details)
+
+
+def _calibration_images(context: StageContext) -> NDArray[np.uint8]:
+    """The images that set the ranges, whose names and hashes are kept."""
     index = read_index(context.folder)
-    samples = calibration_samples(index, config.calibration_images, seed=context.recipe.seed)
-    images_NHWC = contract.read([index.file(sample) for sample in samples])
+    samples = calibration_samples(index, context.recipe.quantize.calibration_images, seed=context.recipe.seed)
     write_atomic(
         context.out / "calibration.json",
         json.dumps({"images": [{"path": s.path, "sha256": s.sha256} for s in samples]}, indent=1) + "\n",
     )
-    artifacts = []
-    with context.reporter.track(f"Quantizing to {config.scheme}", len(sources)) as advance:
-        for source in sources:
-            name = source["format"]
-            file = context.out / source["file"].replace("fp32", config.scheme)
-            advance(0, name)
-            with context.reporter.library(f"{name} calibration"), quiet():
-                _quantize(name, context.folder.file(source["file"]), images_NHWC, contract, file)
-            artifacts.append({"file": file.name, "format": name, "precision": config.scheme})
-            advance(1, name)
-    return StageResult(details={"artifacts": artifacts, "calibration_images": len(samples)})
+    return context.contract.read([index.file(sample) for sample in samples])
 
 
-def _quantize(name: str, source: Path, images_NHWC: NDArray[np.uint8], contract: Contract, file: Path) -> None:
-    # One import each, so that a missing extra of one format does not stop another.
-    if name == "onnx":
-        from edgetl.compress.onnx import quantize_onnx as quantize
-    elif name == "tflite":
-        from edgetl.compress.tflite import quantize_tflite as quantize
-    else:
-        from edgetl.compress.openvino import quantize_openvino as quantize
-    quantize(source, images_NHWC, contract, file)
+class _Plans:
+    """Plans by the width of weights and the layers that stay in float, each made once."""
+
+    def __init__(self, context: StageContext, planner: Planner) -> None:
+        self._context, self._planner = context, planner
+        self._made: dict[tuple[int, frozenset[str]], Plan] = {}
+
+    def get(self, top: int, in_float: frozenset[str] = frozenset()) -> Plan:
+        if (top, in_float) not in self._made:
+            settings = SweepSettings(top, self._context.recipe.quantize.ranges, in_float=in_float)
+            bits = f"{(2 * top + 1).bit_length()}-bit weights"
+            reporter = self._context.reporter
+            with reporter.track("Quantizing", self._planner.layers) as advance, reporter.library("calibration"):
+                self._made[top, in_float] = self._planner.plan(settings, partial(advance, 1, bits))
+        return self._made[top, in_float]

@@ -7,12 +7,13 @@ import torch
 from edgetl.config import Format
 from edgetl.environment import require
 from edgetl.errors import ConfigError
-from edgetl.export.deployable import Deployable, load_deployable
 from edgetl.quiet import quiet
 from edgetl.runner.contract import Contract
 from edgetl.stage import StageContext, StageResult
+from edgetl.targets import Target
+from edgetl.zoo.deployable import Deployable, load_deployable
 
-__all__ = ["chosen_formats", "run"]
+__all__ = ["SUFFIX", "chosen_formats", "run", "write_artifact"]
 
 SUFFIX: dict[Format, str] = {"onnx": ".onnx", "tflite": ".tflite", "openvino": ".xml"}
 
@@ -29,7 +30,7 @@ def run(context: StageContext) -> StageResult:
             file = context.out / f"model.fp32{SUFFIX[name]}"
             advance(0, name)
             with context.reporter.library(f"{name} conversion"), quiet():
-                _write(name, deployable, contract, context, file)
+                write_artifact(name, deployable, contract, file, context.target, context.recipe.export.tflite_batch)
             artifacts.append({"file": file.name, "format": name, "precision": "fp32"})
             advance(1, name)
     return StageResult(details={"artifacts": artifacts, "target": context.target.name})
@@ -52,16 +53,19 @@ def chosen_formats(context: StageContext) -> tuple[Format, ...]:
     return wanted
 
 
-def _write(name: Format, deployable: Deployable, contract: Contract, context: StageContext, file: Path) -> None:
+def write_artifact(
+    name: Format, deployable: Deployable, contract: Contract, file: Path, target: Target, tflite_batch: int = 1
+) -> None:
+    """Write one float file; the formats other than TFLite take any batch."""
     # One import each, so that a missing extra of one format does not stop another.
     if name == "tflite":
         from edgetl.export.tflite import write_tflite
 
-        write_tflite(deployable, contract, context.recipe.export.tflite_batch, file)
+        write_tflite(deployable, contract, tflite_batch, file)
     elif name == "onnx":
         from edgetl.export.onnx import write_onnx
 
-        write_onnx(_traced(deployable, contract), contract, context.target, file)
+        write_onnx(_traced(deployable, contract), contract, target, file)
     else:
         from edgetl.export.openvino import write_openvino
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from edgetl.embedding import edited_tflite, embed_in_tflite
-from edgetl.export.deployable import Deployable
 from edgetl.runner.contract import Contract
+from edgetl.zoo.deployable import Deployable
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 
 __all__ = ["write_tflite"]

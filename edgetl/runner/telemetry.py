@@ -6,9 +6,9 @@ __all__ = ["switch_off_telemetry"]
 
 
 def switch_off_telemetry() -> None:
-    """Make OpenVINO and NNCF use their own stubs; call it before the first import of either.
+    """Make OpenVINO use its own stub; call it before the first import.
 
-    Both send usage data unless a file in the user's home says no, at every import, from a forked process, which also
-    disturbs what is being timed. Both fall back to a stub when the reporting package cannot be imported.
+    It sends usage data unless a file in the user's home says no, at every import, from a forked process, which also
+    disturbs what is being timed. It falls back to a stub when the reporting package cannot be imported.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # the import system's word for "no"

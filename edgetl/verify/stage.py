@@ -69,7 +69,7 @@ def _reference(context: StageContext, files: list[Path]) -> tuple[NDArray[np.flo
     """Probabilities `(N, K)` of the trained model, in PyTorch, and PyTorch's name and version."""
     import torch
 
-    from edgetl.export.deployable import load_deployable
+    from edgetl.zoo.deployable import load_deployable
 
     model = load_deployable(context.folder)
     starts = range(0, len(files), _BATCH_IMAGES)

@@ -26,7 +26,7 @@ _SCHEMAS = (
 def ensure_torchvision() -> Any:
     """Declare the missing operators if, and only if, torchvision's own library does not load.
 
-    Call it before the first import of timm, torchvision, nncf or litert_torch.
+    Call it before the first import of timm, torchvision or litert_torch.
 
     Returns:
         The library that holds the declarations (it must live as long as the process), or None if none were needed.

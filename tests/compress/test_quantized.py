@@ -1,4 +1,4 @@
-"""Integer artifacts of a network that has learned the digits, made by the three quantizers."""
+"""Integer artifacts of a network that has learned the digits, in all formats."""
 
 import json
 
@@ -9,19 +9,30 @@ import small_run
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgetl.artifact import RunFolder
-from edgetl.compress.onnx import quantize_onnx
-from edgetl.compress.openvino import quantize_openvino
-from edgetl.compress.tflite import quantize_tflite
+from edgetl.compress.formats import quantizer_for
+from edgetl.compress.planner import Planner
+from edgetl.compress.sweep import SweepSettings
 from edgetl.data.index import read_index
 from edgetl.errors import RunFolderError
 from edgetl.export import stage as export
+from edgetl.export.tflite import write_tflite
 from edgetl.pipeline import run_stages
 from edgetl.quiet import quiet
 from edgetl.reporter import Reporter
 from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
+from edgetl.zoo.deployable import load_deployable
 
 SUFFIXES = [".onnx", ".tflite", ".xml"]
+FORMATS = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
+
+
+def quantize(source, folder, images_NHWC, file):
+    """Write an integer version of a run's float file, with ranges from the images; returns what stays in float."""
+    planner = Planner(load_deployable(folder), folder.contract, images_NHWC)
+    with quiet():
+        quantizer = quantizer_for(FORMATS[source.suffix], source, planner.traced, planner.probes_NHWC)
+        return quantizer.write(planner.plan(SweepSettings(top=63)), folder.contract, file)
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +138,9 @@ def test_a_bias_that_the_converter_shapes_like_an_image_is_quantized(tmp_path):
     settings = small_run.recipe(export={"formats": ["tflite"]})
     export.run(small_run.context(folder, tmp_path, settings))
     images_NHWC = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
-    with quiet():
-        quantize_tflite(tmp_path / "model.fp32.tflite", images_NHWC, folder.contract, tmp_path / "model.w8a8.tflite")
+    # The converter moves the normalisation into the first layer, whose weights are then other ones.
+    left = quantize(tmp_path / "model.fp32.tflite", folder, images_NHWC, tmp_path / "model.w8a8.tflite")
+    assert left == ("stem.0",)
     files = [tmp_path / f"model.{precision}.tflite" for precision in ("fp32", "w8a8")]
     floats_NK, integers_NK = (open_model(file, Session(threads=1)).run(images_NHWC) for file in files)
     assert np.corrcoef(floats_NK.ravel(), integers_NK.ravel())[0, 1] > 0.9
@@ -136,14 +148,11 @@ def test_a_bias_that_the_converter_shapes_like_an_image_is_quantized(tmp_path):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_last_image_sets_the_ranges_too(suffix, run, digits, tmp_path):
-
-    quantize = {".onnx": quantize_onnx, ".tflite": quantize_tflite, ".xml": quantize_openvino}[suffix]
     source, dark_NHWC = run.file(f"model.fp32{suffix}"), np.zeros_like(digits[0][:20])
     answers = []
     for name, images_NHWC in {"dark": dark_NHWC, "last": np.concatenate([dark_NHWC[1:], digits[0][:1]])}.items():
         file = tmp_path / f"{name}{suffix}"
-        with quiet():
-            quantize(source, images_NHWC, run.contract, file)
+        assert quantize(source, run, images_NHWC, file) == ()
         answers.append(open_model(file, Session(threads=1)).run(digits[0]))
     assert not np.allclose(*answers, atol=1e-3)
 
@@ -169,14 +178,10 @@ def test_a_run_without_an_export_has_nothing_to_quantize(tmp_path, tmp_path_fact
 @pytest.mark.parametrize(("batch", "images"), [(2, 7), (8, 5)])
 def test_a_tflite_file_of_a_larger_batch_is_quantized_too(batch, images, run, digits, tmp_path):
     """Also when the images do not fill a whole number of calls, or not even one."""
-    from edgetl.export.deployable import load_deployable
-    from edgetl.export.tflite import write_tflite
-
-    contract = small_run.context(run, tmp_path).contract
     source, file = tmp_path / "model.fp32.tflite", tmp_path / "model.w8a8.tflite"
     with quiet():
-        write_tflite(load_deployable(run), contract, batch, source)
-        quantize_tflite(source, digits[0][:images], contract, file)
+        write_tflite(load_deployable(run), run.contract, batch, source)
+    assert quantize(source, run, digits[0][:images], file) == ()
     model = open_model(file, Session(threads=1))
     assert model.batch == batch
     probabilities_NK = model.run(digits[0][:51])

@@ -13,10 +13,10 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from edgetl.artifact import RunFolder
 from edgetl.errors import RunFolderError
 from edgetl.export import stage as export
-from edgetl.export.deployable import load_deployable
 from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
 from edgetl.runner.contract import Contract
+from edgetl.zoo.deployable import load_deployable
 
 SIDE = 16
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
@@ -96,6 +96,17 @@ def test_onnx_is_opset_18_and_ir_8_with_any_batch(runs):
         assert sizes == ["N", SIDE, SIDE, 3]
         assert probabilities.type.tensor_type.shape.dim[0].dim_param == "N"
         assert not {node.op_type for node in model.graph.node} & {"BatchNormalization", "Identity"}, "they are folded"
+
+
+def test_pools_are_single_operators(runs):
+    import openvino
+
+    folder = runs["trained test_resnet"]
+    onnx_operators = {node.op_type for node in onnx.load(folder.file("model.fp32.onnx")).graph.node}
+    model = openvino.Core().read_model(folder.file("model.fp32.xml"))
+    operators = onnx_operators | {each.get_type_name() for each in model.get_ops()}
+    assert "ReduceMean" in operators
+    assert "Range" not in operators
 
 
 def test_openvino_has_any_batch_and_a_fixed_size(runs):

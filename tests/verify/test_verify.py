@@ -113,14 +113,14 @@ def trained(monkeypatch):
     """The tiny model in PyTorch stands in for a trained network, which takes minutes to make."""
     import torch
 
-    import edgetl.export.deployable
+    import edgetl.zoo.deployable
 
     class Trained(torch.nn.Module):
         def forward(self, images):
             means_NC = images.to(torch.float32).mean(dim=(1, 2)) / 255
             return torch.softmax(means_NC @ torch.from_numpy(tiny.WEIGHTS_CK) + torch.from_numpy(tiny.BIAS_K), dim=1)
 
-    monkeypatch.setattr(edgetl.export.deployable, "load_deployable", lambda _folder: Trained())
+    monkeypatch.setattr(edgetl.zoo.deployable, "load_deployable", lambda _folder: Trained())
 
 
 def report_of(context):
@@ -178,11 +178,9 @@ def test_an_artifact_that_does_not_run_is_named(tmp_path):
 def test_an_artifact_of_other_classes_is_refused(tmp_path, monkeypatch):
     import torch
 
-    import edgetl.export.deployable
+    import edgetl.zoo.deployable
 
-    monkeypatch.setattr(
-        edgetl.export.deployable, "load_deployable", lambda _: lambda images: torch.ones(len(images), 7)
-    )
+    monkeypatch.setattr(edgetl.zoo.deployable, "load_deployable", lambda _: lambda images: torch.ones(len(images), 7))
     with pytest.raises(ProofFailed, match=r"model\.fp32\.onnx: gives 4 classes, the trained model 7"):
         verify.run(tiny_run.context(tmp_path, [("onnx", "fp32", {})]))
 

@@ -16,7 +16,10 @@ _DTYPES = {"u8": "uint8", "f32": "float32"}
 
 
 class OpenVinoBackend(Backend):
-    """An `.xml` file compiled for the CPU, in single precision."""
+    """An `.xml` file compiled for the CPU, in single precision, once for each number of images that is asked for.
+
+    Compiled for any number, it takes a tenth to a third longer.
+    """
 
     module = "openvino"
     extra = "openvino"
@@ -26,15 +29,14 @@ class OpenVinoBackend(Backend):
         super().__init__(path, session)
         self._only_cpu(session)
         ov = self.runtime()
-        # By itself the plugin computes in bfloat16 where the CPU can, which moves probabilities by several percent.
-        exact = {"INFERENCE_NUM_THREADS": session.threads, "INFERENCE_PRECISION_HINT": "f32"}
-        core = ov.Core()
+        self._core = ov.Core()
         with self._loading():
-            self._model = core.read_model(path)
-            self._compiled = core.compile_model(self._model, "CPU", exact)
-        self._check_promises(ov)
+            self._model = self._core.read_model(path)
         self._accept([(_dtype(each), _shape(each)) for each in self._model.inputs], len(self._model.outputs))
-        self._request = self._compiled.create_infer_request()
+        self._requests: dict[int, Any] = {}
+        with self._loading():
+            self._request_for(self.batch or 1)
+        self._check_promises(ov)
 
     @classmethod
     def runtime(cls) -> Any:
@@ -46,7 +48,7 @@ class OpenVinoBackend(Backend):
         return [np.ascontiguousarray(images)]
 
     def infer(self, feed: Any) -> Any:
-        return self._request.infer(feed)
+        return self._request_for(len(feed[0])).infer(feed)
 
     def finish(self, raw: Any) -> NDArray[np.float32]:
         probabilities_NK: NDArray[np.float32] = np.asarray(raw[0], dtype=np.float32)
@@ -61,6 +63,20 @@ class OpenVinoBackend(Backend):
             return None
         text: str = self._model.get_rt_info(place).astype(str)
         return text
+
+    def _request_for(self, count: int) -> Any:
+        if count not in self._requests:
+            sized = self._model.clone()
+            if self.batch is None:
+                sized.reshape([count, *list(sized.input().get_partial_shape())[1:]])
+            self._compiled = self._compile(sized)
+            self._requests[count] = self._compiled.create_infer_request()
+        return self._requests[count]
+
+    def _compile(self, model: Any) -> Any:
+        # By itself the plugin computes in bfloat16 where the CPU can, which moves probabilities by several percent.
+        exact = {"INFERENCE_NUM_THREADS": self._threads, "INFERENCE_PRECISION_HINT": "f32"}
+        return self._core.compile_model(model, "CPU", exact)
 
     def _check_promises(self, ov: Any) -> None:
         precision = self._compiled.get_property("INFERENCE_PRECISION_HINT")

@@ -1,0 +1,181 @@
+"""int8 of a real network on real photographs: answers that change, seconds it takes, and latency, beside the libraries.
+
+The photographs are split into halves; each is calibrated on once, and the answers on the other one are compared with
+those of the float file in the same runtime. Latencies are medians of single calls that take turns in one process, as
+ratios to the float file. Writes `benchmarks/results/int8-MACHINE.json`. With `--test`, all photographs are calibrated
+on, and those of another folder are compared.
+
+Run: `python benchmarks/int8.py --weights FILE.safetensors --photos DIR [--test DIR] [--formats onnx,openvino,tflite]`.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peers.int8_peers import PEERS
+from results import write_result
+from safetensors.torch import load_file
+
+from edgetl.compress.formats import largest_code, quantizer_for
+from edgetl.compress.planner import Planner
+from edgetl.compress.sweep import SweepSettings
+from edgetl.config import Format
+from edgetl.export.stage import SUFFIX, write_artifact
+from edgetl.quiet import quiet
+from edgetl.runner.backends import open_model
+from edgetl.runner.backends.base import Session
+from edgetl.runner.contract import Contract
+from edgetl.targets import find_target
+from edgetl.zoo.classifier import Classifier
+from edgetl.zoo.deployable import Deployable
+from edgetl.zoo.torchvision_ops import ensure_torchvision
+
+_SIDE, _CLASSES = 224, 1001
+_CALLS = 200
+_LIMITS = {"flips": 0.015, "seconds": 300, "latency_to_fastest_peer": 1.05, "best_int8_to_best_float": 0.67}
+Images = NDArray[np.uint8]
+
+
+def main() -> None:
+    """Quantize with edgetl and its peers, and compare."""
+    options = _options()
+    contract = Contract(
+        labels=tuple(str(label) for label in range(_CLASSES)),
+        height=_SIDE, width=_SIDE, resize="crop", crop_fraction=0.875, mean=(0.5,) * 3, std=(0.5,) * 3,
+    )  # fmt: skip
+    deployable = _network(options.weights)
+    photos = _read(contract, options.photos)
+    halves = [(photos, _read(contract, options.test))] if options.test else [
+        (photos[::2], photos[1::2]), (photos[1::2], photos[::2]),
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        floats = {name: Path(folder, f"float{SUFFIX[name]}") for name in options.formats}
+        with quiet():
+            for name, file in floats.items():
+                write_artifact(name, deployable, contract, file, find_target(options.target))
+        rounds = [
+            _round(deployable, contract, floats, half, options.target, Path(folder, str(number)))
+            for number, half in enumerate(halves)
+        ]
+        latency = _latencies(floats, Path(folder, "0"), photos)
+    figures = {
+        "photographs": [len(part) for part in halves[0]],
+        "target": options.target,
+        "flips": {name: [each["flips"][name] for each in rounds] for name in rounds[0]["flips"]},
+        "mean_divergence": {name: [each["divergence"][name] for each in rounds] for name in rounds[0]["flips"]},
+        "seconds": [each["seconds"] for each in rounds],
+        "latency": latency,
+        "limits": _LIMITS,
+    }
+    write_result("int8" if not options.test else "int8-test", figures)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, required=True, help="MobileNetV2 of timm, 1001 classes, padding 'same'")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--test", type=Path, help="folder of other photographs to compare answers on")
+    parser.add_argument("--target", default="linux-x86", help="device profile (default linux-x86)")
+    parser.add_argument("--formats", type=lambda text: text.split(","), default=list(PEERS), help="default all")
+    return parser.parse_args()
+
+
+def _network(weights: Path) -> Deployable:
+    ensure_torchvision()
+    import timm
+
+    net = timm.create_model("mobilenetv2_100", num_classes=_CLASSES, pad_type="same")
+    net.load_state_dict(load_file(weights))
+    deployable = Deployable(Classifier(net, (0.5,) * 3, (0.5,) * 3)).eval()
+    return deployable.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # the stubs lack it
+
+
+def _read(contract: Contract, folder: Path) -> Images:
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    return contract.read(files)
+
+
+def _round(
+    deployable: Deployable,
+    contract: Contract,
+    floats: dict[Format, Path],
+    half: tuple[Images, Images],
+    target: str,
+    folder: Path,
+) -> dict[str, Any]:
+    """Quantize on one half and compare on the other."""
+    folder.mkdir()
+    calibration, test = half
+    start = time.perf_counter()
+    with quiet():
+        planner = Planner(deployable, contract, calibration)
+        tops = {name: largest_code(name, find_target(target)) for name in floats}
+        plans = {top: planner.plan(SweepSettings(top=top)) for top in set(tops.values())}
+        for name, source in floats.items():
+            quantizer = quantizer_for(name, source, planner.traced, planner.probes_NHWC)
+            quantizer.write(plans[tops[name]], contract, folder / f"{name}.edgetl{SUFFIX[name]}")
+    seconds = {"edgetl, all formats": round(time.perf_counter() - start, 1)}
+    flips, divergence = {}, {}
+    for name, source in floats.items():
+        reference_NK = _answers(source, test)
+        for peer, quantize in PEERS[name].items():
+            start = time.perf_counter()
+            with quiet():
+                quantize(source, calibration, folder / f"{name}.{peer}{SUFFIX[name]}")
+            seconds[f"{name}: {peer}"] = round(time.perf_counter() - start, 1)
+        for label in ("edgetl", *PEERS[name]):
+            answers_NK = _answers(folder / f"{name}.{label}{SUFFIX[name]}", test)
+            flips[f"{name}: {label}"] = round(float((answers_NK.argmax(1) != reference_NK.argmax(1)).mean()), 5)
+            divergence[f"{name}: {label}"] = round(_divergence(reference_NK, answers_NK), 6)
+    return {"flips": flips, "divergence": divergence, "seconds": seconds}
+
+
+def _answers(file: Path, images_NHWC: Images) -> NDArray[np.float32]:
+    return open_model(file, Session(threads=2)).run(images_NHWC)
+
+
+def _divergence(reference_NK: NDArray[np.float32], answers_NK: NDArray[np.float32]) -> float:
+    """Mean Kullback-Leibler divergence of the answers from the reference, in nats."""
+    ratio_NK = np.log(reference_NK.clip(1e-9)) - np.log(answers_NK.clip(1e-9))
+    return float((reference_NK * ratio_NK).sum(1).mean())
+
+
+def _latencies(floats: dict[Format, Path], folder: Path, images_NHWC: Images) -> dict[str, Any]:
+    """Median milliseconds of one image, all files of a format by turns.
+
+    On one thread: on more, the pools of a format's sessions, which wait actively, would take the cores from each other.
+    """
+    medians: dict[str, float] = {}
+    for name, source in floats.items():
+        files = {"float": source, **{k: folder / f"{name}.{k}{SUFFIX[name]}" for k in ("edgetl", *PEERS[name])}}
+        medians |= {f"{name}: {label}": ms for label, ms in _by_turns(files, images_NHWC).items()}
+    best_float = min(ms for label, ms in medians.items() if label.endswith("float"))
+    best_int8 = min(ms for label, ms in medians.items() if label.endswith("edgetl"))
+    fastest_peer = {name: min(medians[f"{name}: {peer}"] for peer in PEERS[name]) for name in floats}
+    return {
+        "threads": 1,
+        "median_ms": {label: round(ms, 3) for label, ms in medians.items()},
+        "to_fastest_peer": {n: round(medians[f"{n}: edgetl"] / fastest_peer[n], 3) for n in floats},
+        "best_int8_to_best_float": round(best_int8 / best_float, 3),
+    }
+
+
+def _by_turns(files: dict[str, Path], images_NHWC: Images) -> dict[str, float]:
+    models = {label: open_model(file, Session(threads=1)) for label, file in files.items()}
+    feeds = {label: model.prepare(images_NHWC[:1]) for label, model in models.items()}
+    times: dict[str, list[float]] = {label: [] for label in files}
+    for _ in range(_CALLS):
+        for label, model in models.items():
+            start = time.perf_counter()
+            model.infer(feeds[label])
+            times[label].append(time.perf_counter() - start)
+    return {label: float(np.median(each[20:]) * 1e3) for label, each in times.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What differs between the formats: who writes an integer file, and how wide its weights may be."""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import fx
+
+from edgetl.compress.plan import Plan
+from edgetl.runner.contract import Contract
+from edgetl.targets import Target
+
+__all__ = ["Quantizer", "largest_code", "quantizer_for"]
+
+
+class Quantizer(Protocol):
+    """Writes integer versions of one float file."""
+
+    def write(self, plan: Plan, contract: Contract, file: Path) -> tuple[str, ...]:
+        """Write one; returns the names of the plan's layers that had to stay in float."""
+        ...
+
+
+def quantizer_for(name: str, source: Path, graph: fx.GraphModule, probes_NHWC: NDArray[np.uint8]) -> Quantizer:
+    """Open a float file for quantization.
+
+    Args:
+        name: Its format.
+        source: The file.
+        graph: The folded graph of the same network, as it was traced.
+        probes_NHWC: A few images that tell its tensors apart.
+    """
+    # One import each, so that a missing extra of one format does not stop another.
+    if name == "onnx":
+        from edgetl.compress.onnx import OnnxQuantizer
+
+        return OnnxQuantizer(source, graph, probes_NHWC)
+    if name == "tflite":
+        from edgetl.compress.tflite import TfliteQuantizer
+
+        return TfliteQuantizer(source, graph, probes_NHWC)
+    from edgetl.compress.openvino import OpenvinoQuantizer
+
+    return OpenvinoQuantizer(source, graph, probes_NHWC)
+
+
+def largest_code(name: str, target: Target) -> int:
+    """The largest weight that a format's kernels on a target multiply without an overflow.
+
+    On x86 without dot-product instructions, ONNX Runtime and OpenVINO add two products of 8 bits in 16 bits, which
+    overflow at full range: a file would be right on one CPU and wrong on the next. LiteRT's kernels widen first, and on
+    ARM two products of signed numbers fit.
+    """
+    sums_overflow = target.architecture == "x86_64" and not target.int8_dot_product and name != "tflite"
+    return 63 if sums_overflow else 127

@@ -1,0 +1,51 @@
+"""Plans for one network: its graph made ready once, then as many plans as are asked for."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.compress.centre import centre_pixels
+from edgetl.compress.graph import copied, folded_graph, layers_of
+from edgetl.compress.plan import Plan
+from edgetl.compress.points import input_point
+from edgetl.compress.sweep import SweepSettings, sweep
+from edgetl.runner.contract import Contract
+from edgetl.zoo.deployable import Deployable
+
+__all__ = ["Planner"]
+
+_PROBES = 2
+
+
+class Planner:
+    """Plans the integer form of a network.
+
+    Args:
+        deployable: The network.
+        contract: Its contract.
+        images_NHWC: Calibration images, `(N, H, W, 3)`.
+    """
+
+    def __init__(self, deployable: Deployable, contract: Contract, images_NHWC: NDArray[np.uint8]) -> None:
+        self.traced = folded_graph(deployable, contract)
+        """The graph as it was traced, in which a file's tensors are found again."""
+
+        self.probes_NHWC = images_NHWC[:_PROBES]
+        """Images that tell tensors apart."""
+
+        self._images_NHWC = images_NHWC
+        self._graph = copied(self.traced)
+        self._input = centre_pixels(self._graph)
+
+    @property
+    def layers(self) -> int:
+        """How many layers have weights to round."""
+        return sum(1 for _ in layers_of(self._graph))
+
+    def plan(self, settings: SweepSettings, advance: Callable[[], None] = lambda: None) -> Plan:
+        """Quantize after training; `advance` is called after each layer."""
+        fixed = {input_point(self._graph).name: self._input} if self._input else {}
+        plan = sweep(self._graph, self._images_NHWC, settings, fixed=fixed, advance=advance)
+        return replace(plan, pixels=self._input is not None)

@@ -1,0 +1,86 @@
+"""Where activations are rounded: every tensor that an integer operator reads."""
+
+import torch
+from torch import fx
+
+from edgetl.compress.graph import is_layer, layer_name
+
+__all__ = ["input_point", "is_gate", "label_of", "root_of", "rounded_points"]
+
+_aten = torch.ops.aten
+_CLAMPS = (_aten.relu.default, _aten.relu6.default, _aten.hardtanh.default)
+"""Activations that an integer layer computes by saturating: the layer's own output is never stored."""
+
+_GATES = (_aten.hardsigmoid.default, _aten.sigmoid.default)
+_JOINS = (_aten.add.Tensor, _aten.mul.Tensor)
+_POOLS = (_aten.mean.dim, _aten.avg_pool2d.default)
+_CONCAT = _aten.cat.default
+_PASSING = (
+    _aten.permute.default,
+    _aten.reshape.default,
+    _aten.view.default,
+    _aten._unsafe_view.default,
+    _aten.transpose.int,
+    _aten.flatten.using_ints,
+    _aten.dropout.default,
+    _aten.clone.default,
+    _aten.pad.default,
+    _aten.constant_pad_nd.default,
+    _aten.max_pool2d.default,
+)
+"""Operators whose output has only values of their input, and so the same grid."""
+
+
+def rounded_points(graph: fx.GraphModule) -> list[fx.Node]:
+    """Find the nodes of a folded graph whose outputs are rounded, from the input on.
+
+    These are the tensors that integer operators read, and the outputs of convolutions. A layer with a clamp behind it
+    has none of its own, and the logits stay in float: the best two may be closer than a step.
+    """
+    points: set[fx.Node] = set()
+    for node in graph.graph.nodes:
+        points.update(root for root in map(root_of, _read(node)) if root.op == "call_function")
+        if node.target is _aten.conv2d.default:
+            points.add(node)
+    return [node for node in graph.graph.nodes if node in points and not _is_clamped(node)]
+
+
+def root_of(node: fx.Node) -> fx.Node:
+    """The node that computed the values that this one passes on."""
+    while node.op == "call_function" and node.target in _PASSING:
+        node = node.args[0]  # type: ignore[assignment]  # these operators take a tensor first
+    return node
+
+
+def input_point(graph: fx.GraphModule) -> fx.Node:
+    """The node of the normalised image."""
+    return rounded_points(graph)[0]
+
+
+def is_gate(node: fx.Node) -> bool:
+    """Whether the output lies between 0 and 1 by definition."""
+    return node.target in _GATES
+
+
+def label_of(node: fx.Node) -> str:
+    """The name of the layer that a tensor comes from, for people."""
+    while node.op == "call_function" and not is_layer(node):
+        node = node.all_input_nodes[0]
+    return layer_name(node) if is_layer(node) else "input"
+
+
+def _read(node: fx.Node) -> list[fx.Node]:
+    """The activations that a node reads as integers."""
+    if node.target is _CONCAT:
+        return list(node.args[0])  # type: ignore[arg-type]
+    if node.target in _JOINS:
+        operands = [source for source in node.all_input_nodes if source.op == "call_function"]
+        return operands if len(node.args) == len(operands) else []  # with a constant it stays in float
+    if is_layer(node) or node.target in _CLAMPS + _GATES + _POOLS:
+        return [node.args[0]]  # type: ignore[list-item]
+    return []
+
+
+def _is_clamped(node: fx.Node) -> bool:
+    users = list(node.users)
+    return is_layer(node) and len(users) == 1 and users[0].target in _CLAMPS
