@@ -5,7 +5,16 @@ from itertools import chain, zip_longest
 from edgetl.artifact import hash_of
 from edgetl.data.index import ImageIndex, Sample
 
-__all__ = ["calibration_samples"]
+__all__ = ["affordable_count", "calibration_samples"]
+
+_MOST_PIXELS = 256 * 224 * 224
+"""All calibration images go through the network together; these take some 3.5 GB in a MobileNetV2."""
+_FEWEST = 32
+
+
+def affordable_count(wanted: int, height: int, width: int) -> int:
+    """How many images of a size can be calibrated on: `wanted`, or fewer large ones, but at least 32 if wanted."""
+    return min(wanted, max(_FEWEST, _MOST_PIXELS // (height * width)))
 
 
 def calibration_samples(index: ImageIndex, count: int, *, seed: int) -> list[Sample]:

@@ -1,12 +1,15 @@
 """An input grid on which every pixel lies exactly."""
 
+import torch
 from torch import fx
 
 from edgetl.compress.graph import Layer, is_layer, parameter
 from edgetl.compress.grids import Grid
 from edgetl.compress.points import input_point, root_of
 
-__all__ = ["centre_pixels"]
+__all__ = ["centre_pixels", "first_layer", "normalisation"]
+
+_CENTRE = "input_centre"
 
 
 def centre_pixels(graph: fx.GraphModule) -> Grid | None:
@@ -19,26 +22,30 @@ def centre_pixels(graph: fx.GraphModule) -> Grid | None:
     Args:
         graph: A folded graph; it is changed.
     """
-    scaled = input_point(graph)
-    shifted = scaled.args[0]
-    assert isinstance(shifted, fx.Node)
-    family = {node for node in graph.graph.nodes if root_of(node) is scaled}
-    readers = {reader for node in family for reader in node.users} - family
-    if len(readers) != 1 or not all(map(is_layer, readers)):
+    mean_C, std_C = normalisation(graph)
+    first = first_layer(graph)
+    if first is None or float(mean_C.max() - mean_C.min()) > 1e-3 or float(std_C.max() - std_C.min()) > 1e-3:
         return None
-    mean_node, std_node = shifted.args[1], scaled.args[1]
-    assert isinstance(mean_node, fx.Node)
-    assert isinstance(std_node, fx.Node)
-    mean_C, std_C = parameter(graph, str(mean_node.target)), parameter(graph, str(std_node.target))
-    if float(mean_C.max() - mean_C.min()) > 1e-3 or float(std_C.max() - std_C.min()) > 1e-3:
-        return None
-    centre = round(float(mean_C[0]) + 1e-4)
-    first = Layer(graph, readers.pop())
-    shift = (centre - float(mean_C[0])) / float(std_C[0])
-    first.bias = first.bias + first.weight.flatten(1).sum(1) * shift
-    own = "input_centre"
-    graph.register_buffer(own, mean_C.new_full(mean_C.shape, centre))
+    centre = round(float(mean_C[0]) + 1e-4)  # the mean of pixels is often a half, which is to go up
+    first.bias = first.bias + first.weight.flatten(1).sum(1) * ((centre - float(mean_C[0])) / float(std_C[0]))
+    graph.register_buffer(_CENTRE, mean_C.new_full(mean_C.shape, centre))
+    (shifted,) = input_point(graph).all_input_nodes[:1]
     with graph.graph.inserting_before(shifted):
-        shifted.args = (shifted.args[0], graph.graph.get_attr(own))
+        shifted.args = (shifted.args[0], graph.graph.get_attr(_CENTRE))
     graph.recompile()
     return Grid(1 / float(std_C[0]), centre)
+
+
+def first_layer(graph: fx.GraphModule) -> Layer | None:
+    """The layer that reads the image; None if something else reads it, too."""
+    scaled = input_point(graph)
+    family = {node for node in graph.graph.nodes if root_of(node) is scaled}
+    readers = {reader for node in family for reader in node.users} - family
+    return Layer(graph, readers.pop()) if len(readers) == 1 and all(map(is_layer, readers)) else None
+
+
+def normalisation(graph: fx.GraphModule) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of each channel, `(3,)` each, of pixels from 0 to 255."""
+    scaled = input_point(graph)
+    shifted, std = scaled.all_input_nodes
+    return parameter(graph, str(shifted.all_input_nodes[1].target)), parameter(graph, str(std.target))

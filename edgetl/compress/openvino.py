@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx
 
-from edgetl.compress.graph import layers_of, parameter
+from edgetl.compress.centre import normalisation
+from edgetl.compress.graph import layers_of
 from edgetl.compress.grids import Grid
 from edgetl.compress.matching import Match, graph_tensors, match_tensors, match_weight
 from edgetl.compress.plan import Plan, RoundedLayer
@@ -65,7 +66,9 @@ class OpenvinoQuantizer:
         self._names = {layer.node.name: layer.name for layer in layers_of(graph)}
         self._sites = dict(_sites(self._model, graph, self._matches))
         self._input = input_point(graph).name
-        self._mean_C, self._std_C = _normalisation(graph)
+        mean_C, std_C = normalisation(graph)
+        self._scale_C: NDArray[np.float32] = (1 / std_C).numpy()
+        self._shift_C: NDArray[np.float32] = (-mean_C / std_C).numpy()
 
     def write(self, plan: Plan, contract: Contract, file: Path) -> tuple[str, ...]:
         """Write a plan as `file` (.xml) and its `.bin`.
@@ -108,7 +111,8 @@ class OpenvinoQuantizer:
         elif plan.pixels:
             patch.take_pixels(output, grid)
         else:
-            patch.round_image(output, grid, match.factor / self._std_C, -self._mean_C * match.factor / self._std_C)
+            factor = np.float32(match.factor)
+            patch.round_image(output, grid, self._scale_C * factor, self._shift_C * factor)
 
 
 class _Patch:
@@ -188,15 +192,6 @@ def _key(output: Any) -> str:
 def _name(operator: Any) -> str:
     name: str = operator.get_friendly_name()
     return name
-
-
-def _normalisation(graph: fx.GraphModule) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and deviation of each colour."""
-    scaled = input_point(graph)
-    shifted = scaled.args[0]
-    assert isinstance(shifted, fx.Node)
-    mean_C, std_C = (parameter(graph, str(node.args[1].target)).numpy() for node in (shifted, scaled))  # type: ignore
-    return mean_C, std_C
 
 
 def _sites(model: Any, graph: fx.GraphModule, matches: Mapping[str, Match]) -> Iterator[tuple[str, _Site]]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.compress.centre import centre_pixels
+from edgetl.compress.centre import centre_pixels, first_layer
 from edgetl.compress.graph import copied, folded_graph, layers_of
 from edgetl.compress.plan import Plan
 from edgetl.compress.points import input_point
@@ -36,16 +36,21 @@ class Planner:
         """Images that tell tensors apart."""
 
         self._images_NHWC = images_NHWC
-        self._graph = copied(self.traced)
-        self._input = centre_pixels(self._graph)
+        self.centred = copied(self.traced)
+        """The graph that is planned, with the mean on a whole pixel value where that can be."""
+
+        self._input = centre_pixels(self.centred)
 
     @property
     def layers(self) -> int:
         """How many layers have weights to round."""
-        return sum(1 for _ in layers_of(self._graph))
+        return sum(1 for _ in layers_of(self.traced))
 
     def plan(self, settings: SweepSettings, advance: Callable[[], None] = lambda: None) -> Plan:
         """Quantize after training; `advance` is called after each layer."""
-        fixed = {input_point(self._graph).name: self._input} if self._input else {}
-        plan = sweep(self._graph, self._images_NHWC, settings, fixed=fixed, advance=advance)
-        return replace(plan, pixels=self._input is not None)
+        first = first_layer(self.traced)
+        if self._input is None or first is None or first.name in settings.in_float:  # its bias stays, so the mean must
+            return sweep(self.traced, self._images_NHWC, settings, advance=advance)
+        fixed = {input_point(self.centred).name: self._input}
+        plan = sweep(self.centred, self._images_NHWC, settings, fixed=fixed, advance=advance)
+        return replace(plan, pixels=True)

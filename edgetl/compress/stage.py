@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.artifact import write_atomic
-from edgetl.compress.calibration import calibration_samples
+from edgetl.compress.calibration import affordable_count, calibration_samples
 from edgetl.compress.formats import largest_code, quantizer_for
 from edgetl.compress.plan import Plan
 from edgetl.compress.planner import Planner
@@ -50,14 +50,27 @@ def run(context: StageContext) -> StageResult:
                 f"{file.name}: stay in float, as the file computes them in another form: {', '.join(missing)}"
             )
         artifacts.append({"file": file.name, "format": name, "precision": config.scheme})
-    details = {"artifacts": artifacts, "calibration_images": len(images_NHWC), "float_layers": in_float}
+    if dead := plans.dead:
+        context.reporter.say(f"Dead layers, whose output no calibration image changes: {', '.join(dead)}")
+    details = {
+        "artifacts": artifacts,
+        "calibration_images": len(images_NHWC),
+        "float_layers": in_float,
+        "dead_layers": dead,
+    }
     return StageResult(details=details)
 
 
 def _calibration_images(context: StageContext) -> NDArray[np.uint8]:
     """The images that set the ranges, whose names and hashes are kept."""
     index = read_index(context.folder)
-    samples = calibration_samples(index, context.recipe.quantize.calibration_images, seed=context.recipe.seed)
+    wanted = context.recipe.quantize.calibration_images
+    count = affordable_count(wanted, context.contract.height, context.contract.width)
+    if count < wanted:
+        context.reporter.say(
+            f"Calibration: {count} images instead of {wanted}; of this size more may not fit in memory."
+        )
+    samples = calibration_samples(index, count, seed=context.recipe.seed)
     write_atomic(
         context.out / "calibration.json",
         json.dumps({"images": [{"path": s.path, "sha256": s.sha256} for s in samples]}, indent=1) + "\n",
@@ -71,6 +84,11 @@ class _Plans:
     def __init__(self, context: StageContext, planner: Planner) -> None:
         self._context, self._planner = context, planner
         self._made: dict[tuple[int, frozenset[str]], Plan] = {}
+
+    @property
+    def dead(self) -> list[str]:
+        """Layers that did nothing for any calibration image."""
+        return sorted({name for plan in self._made.values() for name in plan.dead})
 
     def get(self, top: int, in_float: frozenset[str] = frozenset()) -> Plan:
         if (top, in_float) not in self._made:

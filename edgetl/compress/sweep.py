@@ -6,6 +6,7 @@ with everything before it as the device will compute it.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -163,12 +164,15 @@ class _Sweep:
         assert callable(node.target)
         function, outputs = function or node.target, []
         for batch in range(len(self._images)):
-            args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda source: self._values[source][batch])  # noqa: B023
+            args, kwargs = fx.node.map_arg((node.args, node.kwargs), partial(self._value, batch))
             outputs.append(function(*args, **kwargs))
             for source in node.all_input_nodes:
                 if self._last_reader[source] is node:
                     self._values[source].drop(batch)
         return outputs
+
+    def _value(self, batch: int, node: fx.Node) -> Any:
+        return self._values[node][batch]
 
     def _grid(self, node: fx.Node, outputs: list[torch.Tensor]) -> Grid:
         if grid := self._fixed.get(node.name):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.compress.calibration import calibration_samples
+from edgetl.compress.calibration import affordable_count, calibration_samples
 from edgetl.data.index import ImageIndex, Sample
 
 
@@ -63,3 +63,10 @@ def test_the_seed_decides_and_nothing_else():
 
 def test_fewer_images_are_a_part_of_more():
     assert chosen([50, 50], 32) == chosen([50, 50], 64)[:32]
+
+
+def test_of_large_images_fewer_are_taken():
+    assert affordable_count(256, 224, 224) == 256
+    assert affordable_count(256, 32, 32) == 256
+    assert 32 < affordable_count(256, 448, 448) < 70
+    assert affordable_count(256, 1024, 1024) == 32

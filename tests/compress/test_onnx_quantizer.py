@@ -36,7 +36,7 @@ class Case:
         self.quantizer = OnnxQuantizer(self.source, self.planner.traced, self.planner.probes_NHWC)
         self.file = folder / "model.w8a8.onnx"
         self.missing = self.quantizer.write(self.plan, self.contract, self.file)
-        self.simulation = Simulation(self.planner._graph, self.plan)
+        self.simulation = Simulation(self.planner.centred, self.plan)
 
 
 @pytest.fixture(scope="module", params=[(), IMAGENET], ids=["pixels", "normalised"])

@@ -105,7 +105,7 @@ def test_channels_of_different_scales_get_a_grid_from_the_images():
 
 def test_moving_the_centre_of_the_pixels_hardly_changes_an_answer(graph, float_answers):
     planner = Planner(network(), contract(), CALIBRATION)
-    moved_NK = Simulation(planner._graph, Plan({}, {})).predict(OTHERS)
+    moved_NK = Simulation(planner.centred, Plan({}, {})).predict(OTHERS)
     assert 0 < np.abs(moved_NK - float_answers).max() < 0.02
 
 
@@ -149,3 +149,8 @@ class Twice(nn.Module):
 def test_an_image_that_more_than_a_layer_reads_is_not_moved():
     deployable = Deployable(Classifier(Twice(), *((0.5,) * 3,) * 2)).to(memory_format=torch.contiguous_format).eval()
     assert not Planner(deployable, contract(), CALIBRATION).plan(SweepSettings()).pixels
+
+
+def test_a_first_layer_that_stays_in_float_keeps_its_mean():
+    plan = Planner(network(), contract(), CALIBRATION).plan(SweepSettings(in_float=frozenset({"stem.0.0"})))
+    assert not plan.pixels
