@@ -21,7 +21,7 @@ from peers.int8_peers import PEERS
 from results import write_result
 from safetensors.torch import load_file
 
-from edgetl.compress.formats import largest_code, quantizer_for
+from edgetl.compress.formats import quantizer_for, width_for
 from edgetl.compress.planner import Planner
 from edgetl.compress.sweep import SweepSettings
 from edgetl.config import Format
@@ -114,11 +114,11 @@ def _round(
     start = time.perf_counter()
     with quiet():
         planner = Planner(deployable, contract, calibration)
-        tops = {name: largest_code(name, find_target(target)) for name in floats}
-        plans = {top: planner.plan(SweepSettings(top=top)) for top in set(tops.values())}
+        widths = {name: width_for(name, find_target(target)) for name in floats}
+        plans = {width: planner.plan(SweepSettings(width)) for width in set(widths.values())}
         for name, source in floats.items():
             quantizer = quantizer_for(name, source, planner.traced, planner.probes_NHWC)
-            quantizer.write(plans[tops[name]], contract, folder / f"{name}.edgetl{SUFFIX[name]}")
+            quantizer.write(plans[widths[name]], contract, folder / f"{name}.edgetl{SUFFIX[name]}")
     seconds = {"edgetl, all formats": round(time.perf_counter() - start, 1)}
     flips, divergence = {}, {}
     for name, source in floats.items():

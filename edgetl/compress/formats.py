@@ -1,5 +1,6 @@
 """What differs between the formats: who writes an integer file, and how wide its weights may be."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -7,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx
 
+from edgetl.compress.graph import Layer
 from edgetl.compress.plan import Plan
+from edgetl.compress.widths import Width, full_width, paired_width
 from edgetl.runner.contract import Contract
 from edgetl.targets import Target
 
-__all__ = ["Quantizer", "largest_code", "quantizer_for"]
+__all__ = ["Quantizer", "quantizer_for", "width_for"]
 
 
 class Quantizer(Protocol):
@@ -45,12 +48,11 @@ def quantizer_for(name: str, source: Path, graph: fx.GraphModule, probes_NHWC: N
     return OpenvinoQuantizer(source, graph, probes_NHWC)
 
 
-def largest_code(name: str, target: Target) -> int:
-    """The largest weight that a format's kernels on a target multiply without an overflow.
+def width_for(name: str, target: Target) -> Callable[[Layer], Width]:
+    """How large the weights of a format may be on a target.
 
-    On x86 without dot-product instructions, ONNX Runtime and OpenVINO add two products of 8 bits in 16 bits, which
-    overflow at full range: a file would be right on one CPU and wrong on the next. LiteRT's kernels widen first, and on
-    ARM two products of signed numbers fit.
+    On x86 without dot-product instructions, ONNX Runtime and OpenVINO add products in 16 bits. LiteRT's kernels widen
+    first, and on ARM two products of signed numbers fit.
     """
-    sums_overflow = target.architecture == "x86_64" and not target.int8_dot_product and name != "tflite"
-    return 63 if sums_overflow else 127
+    narrow = target.architecture == "x86_64" and not target.int8_dot_product and name != "tflite"
+    return paired_width if narrow else full_width

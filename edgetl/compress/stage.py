@@ -1,6 +1,7 @@
 """Write an integer version of every float artifact of the run."""
 
 import json
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -8,10 +9,12 @@ from numpy.typing import NDArray
 
 from edgetl.artifact import write_atomic
 from edgetl.compress.calibration import affordable_count, calibration_samples
-from edgetl.compress.formats import largest_code, quantizer_for
+from edgetl.compress.formats import quantizer_for, width_for
+from edgetl.compress.graph import Layer
 from edgetl.compress.plan import Plan
 from edgetl.compress.planner import Planner
 from edgetl.compress.sweep import SweepSettings
+from edgetl.compress.widths import Width
 from edgetl.data.index import read_index
 from edgetl.environment import require
 from edgetl.quiet import quiet
@@ -41,10 +44,10 @@ def run(context: StageContext) -> StageResult:
         file = context.out / source["file"].replace("fp32", config.scheme)
         with quiet():
             quantizer = quantizer_for(name, context.folder.file(source["file"]), planner.traced, planner.probes_NHWC)
-        top = largest_code(name, context.target)
-        if missing := quantizer.write(plans.get(top), contract, file):
+        width = width_for(name, context.target)
+        if missing := quantizer.write(plans.get(width), contract, file):
             # What was to be rounded and is not, the other layers must not make up for.
-            quantizer.write(plans.get(top, frozenset(missing)), contract, file)
+            quantizer.write(plans.get(width, frozenset(missing)), contract, file)
             in_float[name] = missing
             context.reporter.say(
                 f"{file.name}: stay in float, as the file computes them in another form: {', '.join(missing)}"
@@ -83,18 +86,17 @@ class _Plans:
 
     def __init__(self, context: StageContext, planner: Planner) -> None:
         self._context, self._planner = context, planner
-        self._made: dict[tuple[int, frozenset[str]], Plan] = {}
+        self._made: dict[tuple[Callable[[Layer], Width], frozenset[str]], Plan] = {}
 
     @property
     def dead(self) -> list[str]:
         """Layers that did nothing for any calibration image."""
         return sorted({name for plan in self._made.values() for name in plan.dead})
 
-    def get(self, top: int, in_float: frozenset[str] = frozenset()) -> Plan:
-        if (top, in_float) not in self._made:
-            settings = SweepSettings(top, self._context.recipe.quantize.ranges, in_float=in_float)
-            bits = f"{(2 * top + 1).bit_length()}-bit weights"
+    def get(self, width: Callable[[Layer], Width], in_float: frozenset[str] = frozenset()) -> Plan:
+        if (width, in_float) not in self._made:
+            settings = SweepSettings(width, self._context.recipe.quantize.ranges, in_float=in_float)
             reporter = self._context.reporter
             with reporter.track("Quantizing", self._planner.layers) as advance, reporter.library("calibration"):
-                self._made[top, in_float] = self._planner.plan(settings, partial(advance, 1, bits))
-        return self._made[top, in_float]
+                self._made[width, in_float] = self._planner.plan(settings, partial(advance, 1, ""))
+        return self._made[width, in_float]

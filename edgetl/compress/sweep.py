@@ -20,6 +20,7 @@ from edgetl.compress.grids import Grid, Histogram, estimate_grid
 from edgetl.compress.plan import Plan, RoundedLayer
 from edgetl.compress.points import is_gate, label_of, rounded_points
 from edgetl.compress.rounding import input_products, round_weights, weight_scales
+from edgetl.compress.widths import Width, full_width
 from edgetl.config import Ranges
 
 __all__ = ["SweepSettings", "sweep"]
@@ -31,8 +32,8 @@ _BATCH = 16
 class SweepSettings:
     """What a sweep may choose."""
 
-    top: int = 127
-    """Largest code of a weight: 127, or 63 where products of 8 bits would overflow a 16-bit sum."""
+    width: Callable[[Layer], Width] = full_width
+    """Bounds on a layer's integer weights."""
 
     estimator: Ranges = "mse"
     """How activation ranges are chosen."""
@@ -138,12 +139,12 @@ class _Sweep:
 
     def _round(self, layer: Layer, float_mean_O: torch.Tensor) -> list[torch.Tensor]:
         """Choose a layer's integers, and give what it computes with them."""
-        top, source = self._settings.top, self._values[layer.source]
-        scales_O = weight_scales(layer.weight, top)
+        width, source = self._settings.width(layer), self._values[layer.source]
+        scales_O = weight_scales(layer.weight, width)
         batches = range(len(self._images))
         inputs = (source[batch] for batch in batches)
         columns = sampled_columns(layer, inputs, len(batches)) if self._settings.compensate else None
-        codes = round_weights(layer.weight, scales_O, top, None if columns is None else input_products(columns))
+        codes = round_weights(layer.weight, scales_O, width, None if columns is None else input_products(columns))
         rounded = RoundedLayer(codes, scales_O, layer.bias)
         outputs = self._outputs(layer.node, lambda inputs, *_: layer.compute(inputs, rounded.weight, rounded.bias_O))
         # What the roundings up to here change on average, the bias undoes (Nagel et al., 2019, arXiv 1906.04721, 4.2).

@@ -17,6 +17,7 @@ from edgetl.compress.openvino import OpenvinoQuantizer
 from edgetl.compress.plan import Simulation
 from edgetl.compress.points import input_point
 from edgetl.compress.sweep import SweepSettings, sweep
+from edgetl.compress.widths import paired_width
 from edgetl.export.stage import write_artifact
 from edgetl.quiet import quiet
 from edgetl.runner.backends import open_model
@@ -43,7 +44,10 @@ class Case:
         self.traced, self.graph = (folded_graph(deployable, contract) for _ in range(2))
         grid = centre_pixels(self.graph)
         plan = sweep(
-            self.graph, KNOWN, SweepSettings(top=63), fixed={input_point(self.graph).name: grid} if grid else {}
+            self.graph,
+            KNOWN,
+            SweepSettings(width=paired_width),
+            fixed={input_point(self.graph).name: grid} if grid else {},
         )
         self.plan = replace(plan, pixels=grid is not None)
         self.quantizer = OpenvinoQuantizer(self.source, self.traced, KNOWN[:2])

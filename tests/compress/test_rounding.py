@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from edgetl.compress.rounding import input_products, lattice_step, round_weights, weight_scales
+from edgetl.compress.widths import Width
 
 RNG = torch.Generator().manual_seed(0)
 WEIGHT = torch.randn(12, 40, generator=RNG)
@@ -18,7 +19,7 @@ def output_error(codes, scales_O, inputs, weight=WEIGHT):
 @pytest.mark.parametrize("top", [127, 63, 7])
 def test_codes_stay_within_the_width(top):
     for products in (None, input_products(CORRELATED)):
-        codes = round_weights(WEIGHT, weight_scales(WEIGHT, top), top, products)
+        codes = round_weights(WEIGHT, weight_scales(WEIGHT, Width(top)), Width(top), products)
         assert codes.dtype == torch.int8
         assert codes.abs().max() <= top
 
@@ -27,8 +28,8 @@ def test_evenly_spaced_weights_lose_nothing():
     codes = torch.randint(-120, 121, (12, 40), generator=RNG)
     weight = codes * 0.0173
     assert lattice_step(weight) == pytest.approx(0.0173)
-    scales_O = weight_scales(weight, 127)
-    assert (round_weights(weight, scales_O, 127) == codes).all()
+    scales_O = weight_scales(weight, Width(127))
+    assert (round_weights(weight, scales_O, Width(127)) == codes).all()
 
 
 def test_other_weights_have_no_lattice():
@@ -38,24 +39,24 @@ def test_other_weights_have_no_lattice():
 def test_a_channel_too_wide_for_the_lattice_gets_a_step_of_its_own():
     codes = torch.randint(-60, 61, (12, 40), generator=RNG)
     codes[0, 0] = 120
-    scales_O = weight_scales(codes * 0.01, 63)
+    scales_O = weight_scales(codes * 0.01, Width(63))
     torch.testing.assert_close(scales_O[1:], torch.full((11,), 0.01))
     assert scales_O[0] > 0.012
 
 
 def test_compensation_halves_the_error_of_correlated_inputs():
-    scales_O = weight_scales(WEIGHT, 7)
-    nearest = round_weights(WEIGHT, scales_O, 7)
-    compensated = round_weights(WEIGHT, scales_O, 7, input_products(CORRELATED))
+    scales_O = weight_scales(WEIGHT, Width(7))
+    nearest = round_weights(WEIGHT, scales_O, Width(7))
+    compensated = round_weights(WEIGHT, scales_O, Width(7), input_products(CORRELATED))
     assert output_error(compensated, scales_O, CORRELATED) < output_error(nearest, scales_O, CORRELATED) / 2
 
 
 def test_compensation_works_across_blocks():
     weight = torch.randn(8, 150, generator=RNG)
     inputs = torch.randn(600, 10, generator=RNG) @ torch.randn(10, 150, generator=RNG)
-    scales_O = weight_scales(weight, 7)
+    scales_O = weight_scales(weight, Width(7))
     errors = [
-        output_error(round_weights(weight, scales_O, 7, products), scales_O, inputs, weight)
+        output_error(round_weights(weight, scales_O, Width(7), products), scales_O, inputs, weight)
         for products in (None, input_products(inputs))
     ]
     assert errors[1] < errors[0] / 4
@@ -64,16 +65,16 @@ def test_compensation_works_across_blocks():
 def test_each_depthwise_channel_has_inputs_of_its_own():
     weight = torch.randn(5, 1, 3, 3, generator=RNG)
     columns = torch.randn(5, 300, 2, generator=RNG) @ torch.randn(5, 2, 9, generator=RNG)
-    scales_O = weight_scales(weight, 7)
-    together = round_weights(weight, scales_O, 7, input_products(columns))
+    scales_O = weight_scales(weight, Width(7))
+    together = round_weights(weight, scales_O, Width(7), input_products(columns))
     for channel in range(5):
         own = slice(channel, channel + 1)
-        alone = round_weights(weight[own], scales_O[own], 7, input_products(columns[own]))
+        alone = round_weights(weight[own], scales_O[own], Width(7), input_products(columns[own]))
         assert (together[channel] == alone[0]).all()
 
 
 def test_inputs_that_never_move_are_no_trouble():
     inputs = CORRELATED.clone()
     inputs[:, 5] = 0
-    scales_O = weight_scales(WEIGHT, 127)
-    assert round_weights(WEIGHT, scales_O, 127, input_products(inputs)).abs().max() <= 127
+    scales_O = weight_scales(WEIGHT, Width(127))
+    assert round_weights(WEIGHT, scales_O, Width(127), input_products(inputs)).abs().max() <= 127

@@ -11,6 +11,7 @@ from edgetl.compress.plan import Plan, Simulation
 from edgetl.compress.planner import Planner
 from edgetl.compress.points import input_point, rounded_points
 from edgetl.compress.sweep import SweepSettings, sweep
+from edgetl.compress.widths import Width, full_width, paired_width
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.deployable import Deployable
 
@@ -38,9 +39,9 @@ def test_a_plan_covers_every_layer_and_point(graph):
     assert list(plan.grids) == [node.name for node in rounded_points(graph)]
 
 
-@pytest.mark.parametrize("top", [127, 63])
-def test_integers_answer_almost_as_the_network_does(graph, float_answers, top):
-    answers_NK = Simulation(graph, sweep(graph, CALIBRATION, SweepSettings(top=top))).predict(OTHERS)
+@pytest.mark.parametrize("width", [full_width, paired_width])
+def test_integers_answer_almost_as_the_network_does(graph, float_answers, width):
+    answers_NK = Simulation(graph, sweep(graph, CALIBRATION, SweepSettings(width=width))).predict(OTHERS)
     assert (answers_NK.argmax(1) == float_answers.argmax(1)).mean() >= 0.96
     assert 0 < divergence(float_answers, answers_NK) < 0.01
 
@@ -49,7 +50,9 @@ def test_rounding_that_makes_up_for_itself_is_better_than_the_nearest(graph, flo
     found = {
         compensate: divergence(
             float_answers,
-            Simulation(graph, sweep(graph, CALIBRATION, SweepSettings(top=7, compensate=compensate))).predict(OTHERS),
+            Simulation(
+                graph, sweep(graph, CALIBRATION, SweepSettings(width=lambda _: Width(7), compensate=compensate))
+            ).predict(OTHERS),
         )
         for compensate in (True, False)
     }
@@ -57,7 +60,7 @@ def test_rounding_that_makes_up_for_itself_is_better_than_the_nearest(graph, flo
 
 
 def test_biases_undo_what_rounding_shifts_on_average(graph):
-    plan = sweep(graph, CALIBRATION, SweepSettings(top=7, compensate=False))
+    plan = sweep(graph, CALIBRATION, SweepSettings(width=lambda _: Width(7), compensate=False))
     logits = {}
     for name, used in {"float": Plan({}, {}), "integer": plan}.items():
         simulation = Simulation(graph, used)

@@ -16,6 +16,7 @@ from edgetl.compress.plan import Plan, Simulation
 from edgetl.compress.points import input_point
 from edgetl.compress.sweep import SweepSettings, sweep
 from edgetl.compress.tflite import TfliteQuantizer
+from edgetl.compress.widths import Width
 from edgetl.export.tflite import write_tflite
 from edgetl.quiet import quiet
 from edgetl.runner.backends import open_model
@@ -178,7 +179,7 @@ def test_weights_are_there_once_as_the_plans_codes(case, integer):
 
 def test_coarse_weights_use_the_whole_range_of_codes(case):
     """Kernels without XNNPACK round sums twice, which shows where the sums are of a few codes only."""
-    coarse = sweep(case.graph, images(16), SweepSettings(top=7))
+    coarse = sweep(case.graph, images(16), SweepSettings(width=lambda _: Width(7)))
     codes, parameters = constants(case.write(coarse, "coarse.tflite")[0], np.int8)["second.0.0.weight"]
     assert np.abs(codes).max((1, 2, 3)).min() > 100
     weights = codes * parameters["scales"].reshape(-1, 1, 1, 1)
