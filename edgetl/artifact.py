@@ -23,7 +23,7 @@ from typing import Any
 from edgetl.errors import RunFolderError
 from edgetl.runner.contract import Contract
 
-__all__ = ["MANIFEST_SCHEMA", "RunFolder", "hash_of", "run_folders", "sha256_of", "write_atomic"]
+__all__ = ["MANIFEST_SCHEMA", "RunFolder", "hash_of", "run_folders", "sha256_of", "shipped_bytes", "write_atomic"]
 
 MANIFEST_SCHEMA = 1
 _MANIFEST = "manifest.json"
@@ -55,6 +55,13 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         beside.unlink(missing_ok=True)
         raise
     _sync_names(path.parent)
+
+
+def shipped_bytes(artifact: Path) -> int:
+    """Size of what must be shipped: OpenVINO keeps the weights in a file beside."""
+    weights = artifact.with_suffix(".bin")
+    beside = weights.stat().st_size if artifact.suffix == ".xml" and weights.is_file() else 0
+    return artifact.stat().st_size + beside
 
 
 def _sync_names(folder: Path) -> None:

@@ -180,15 +180,22 @@ def export(
     _on_run(run_folder, "export", _flags(target=target, formats=formats), settings, json)
 
 
-@app.command(epilog="Example: [bold]edgetl quantize runs/digits-mobilenetv2 --scheme w8a8[/bold]")
+@app.command(epilog="Example: [bold]edgetl quantize runs/digits-mobilenetv2 --max-drop 0.01[/bold]")
 def quantize(
     run_folder: _Run,
     scheme: Annotated[str | None, typer.Option(help="Bits of weights and activations: w8a8.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(metavar="FRACTION", help="Largest loss of top-1: 0.01 is one point of a hundred.")
+    ] = None,
     settings: _Set = None,
     json: _Json = False,
 ) -> None:
-    """Write integer versions of a run's artifacts, calibrated on its training images; exports first if need be."""
-    _on_run(run_folder, "quantize", _flags(scheme=scheme), settings, json)
+    """Write integer versions of a run's artifacts, calibrated on its training images; exports first if need be.
+
+    Each format climbs a ladder of remedies until its loss on the validation images is inside the bounds. If no rung is,
+    the best one stays, and the exit code is 1.
+    """
+    _on_run(run_folder, "quantize", _flags(scheme=scheme, max_drop=max_drop), settings, json)
 
 
 @app.command(epilog="Example: [bold]edgetl verify runs/digits-mobilenetv2[/bold]")
@@ -279,6 +286,7 @@ def _flags(**given: Any) -> dict[str, Any]:
         "student": "student.model",
         "formats": "export.formats",
         "scheme": "quantize.scheme",
+        "max_drop": "quantize.max_drop",
         "unlabelled": "distill.unlabelled",
     }
     preset, loss, control = (given.pop(name, None) for name in ("preset", "loss", "control"))

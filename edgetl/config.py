@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "FORMATS",
+    "RUNGS",
     "AugmentConfig",
     "BenchConfig",
     "ControlConfig",
@@ -21,6 +22,7 @@ __all__ = [
     "QuantizeConfig",
     "Ranges",
     "Recipe",
+    "Rung",
     "Section",
     "StudentConfig",
     "TeacherConfig",
@@ -30,6 +32,8 @@ __all__ = [
 Loss = Literal["kd", "dkd", "dist", "crd", "feature", "hard"]
 Format = Literal["onnx", "tflite", "openvino"]
 Ranges = Literal["minmax", "percentile", "mse", "entropy"]
+Rung = Literal["rounding", "ranges", "equalization", "reconstruction", "mixed"]
+RUNGS: tuple[Rung, ...] = ("rounding", "ranges", "equalization", "reconstruction", "mixed")
 FORMATS: tuple[Format, ...] = ("onnx", "tflite", "openvino")
 
 
@@ -209,11 +213,26 @@ class QuantizeConfig(Section):
     calibration_images: int = Field(256, ge=32, le=4096)
     """Images used to estimate activation ranges; balanced over classes, from the training split only."""
 
+    calibration: str = ""
+    """A folder of other images to calibrate on, labels not needed, such as the device's camera gives them."""
+
     ranges: Ranges = "mse"
     """How activation ranges are chosen: minmax, percentile, mse or entropy."""
 
     max_drop: float = Field(0.01, ge=0, le=1)
     """Largest allowed top-1 loss of an integer artifact against the float model, as a fraction of 1."""
+
+    max_flips: float = Field(1.0, ge=0, le=1)
+    """Largest allowed part of the images whose best class changes, as a fraction of 1; 1 allows any."""
+
+    rungs: tuple[Rung, ...] = Field(RUNGS, min_length=1)
+    """What is tried, in order, until a format is inside the bounds; leave out what takes too long."""
+
+    validation_images: int = Field(1000, ge=32, le=100_000)
+    """Images of the validation split that a rung is judged by."""
+
+    reconstruction_steps: int = Field(160, ge=1, le=100_000)
+    """Optimizer steps of the rung 'reconstruction', of up to 32 images each."""
 
 
 class VerifyConfig(Section):

@@ -6,6 +6,7 @@ EdgetlError                 exit 2
 ├── DataError               the image folder cannot be used as it is
 ├── ModelError              no such model, or weights that do not fit it
 ├── RunFolderError          a run folder is missing, foreign, damaged or newer
+├── AlreadyInteger          an artifact that was to be quantized is quantized
 ├── ProofFailed             exit 1: what was exported is not what was trained
 ├── EnvironmentFault        exit 4: the machine lacks something
 │   ├── MissingExtra        an optional library is not installed
@@ -22,6 +23,7 @@ from typing import ClassVar
 from edgetl.disk import free_bytes
 
 __all__ = [
+    "AlreadyInteger",
     "ConfigError",
     "DataError",
     "EdgetlError",
@@ -67,6 +69,13 @@ class ProofFailed(EdgetlError):
     """An artifact does not reproduce what was trained."""
 
     exit_code = 1
+
+
+class AlreadyInteger(EdgetlError):
+    """An artifact that was to be quantized is quantized."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"{file}: computes with integers already. Quantize the float one: 'edgetl export' writes it")
 
 
 class EnvironmentFault(EdgetlError):

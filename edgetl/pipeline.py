@@ -157,18 +157,18 @@ def run_stages(
     """Run stages in one run folder, in order, each only if it has to or is to run `again`.
 
     Raises:
-        ProofFailed: Verification failed; the later stages have run all the same, so that the report shows it.
+        ProofFailed: An artifact is out of bounds; the later stages have run all the same, so that the report shows it.
         EdgetlError: Anything else the user can act on.
     """
-    folder = RunFolder.prepare(out)
+    folder, stages = RunFolder.prepare(out), set(stages)
     if folder.manifest.get("kind", kind) != kind:
         raise RunFolderError(f"{out}: holds the result of '{folder.manifest['kind']}'. Choose another place with --out")
     context = StageContext(recipe, find_target(recipe.target), folder, out, reporter, "", teachers, launched())
-    for name in (n for n in CHAIN if n in set(stages)):
+    for name in (n for n in CHAIN if n in stages):
         _run_stage(name, kind, context, again=name in again)
-    failure = (folder.stage("verify") or {}).get("failure")
-    if failure and "verify" in stages:
-        raise ProofFailed(f"{out}: {failure}")
+    failures = [failure for name in CHAIN if name in stages and (failure := (folder.stage(name) or {}).get("failure"))]
+    if failures:
+        raise ProofFailed(f"{out}: {'; '.join(failures)}")
     return folder
 
 

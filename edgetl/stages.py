@@ -75,6 +75,12 @@ def _tools(context: StageContext) -> Any:
     return [versions(), context.target.model_dump()]
 
 
+def _calibration_and_tools(context: StageContext) -> Any:
+    from edgetl.data.stage import folder_fingerprint
+
+    return [folder_fingerprint(context.recipe.quantize.calibration), _tools(context)]
+
+
 def _measured(context: StageContext) -> Any:
     return [machine(), _tools(context)]
 
@@ -92,7 +98,9 @@ STAGES: dict[str, Stage] = {
         also=_teacher_weights,
     ),
     "export": Stage(_from("edgetl.export.stage"), ("export",), _TRAINED, also=_tools),
-    "quantize": Stage(_from("edgetl.compress.stage"), ("quantize", "seed"), ("data", "export"), also=_tools),
+    "quantize": Stage(
+        _from("edgetl.compress.stage"), ("quantize", "seed"), ("data", *_TRAINED, "export"), also=_calibration_and_tools
+    ),
     "verify": Stage(
         _from("edgetl.verify.stage"), ("verify", "quantize"), ("data", *_TRAINED, "export", "quantize"), also=_measured
     ),

@@ -1,29 +1,25 @@
 """The bench stage: time every artifact on this machine, each in a fresh process, and write `bench.json`."""
 
 import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgetl.artifact import shipped_bytes
 from edgetl.bench.stats import summarize
 from edgetl.data.index import read_index
 from edgetl.environment import machine
 from edgetl.errors import RunnerFailed
+from edgetl.runner.apart import time_apart
 from edgetl.runner.errors import RunnerError
-from edgetl.runner.launch import call_runner
 from edgetl.stage import StageContext, StageResult
 
 __all__ = ["BENCH_SCHEMA", "run"]
 
 BENCH_SCHEMA = 1
 _MAX_IMAGES = 32
-_START_TIMEOUT_S, _RUN_TIMEOUT_S = 120.0, 20.0
-"""Far beyond any honest run; they only end a hanging one."""
 
 
 def run(context: StageContext) -> StageResult:
@@ -35,7 +31,8 @@ def run(context: StageContext) -> StageResult:
     """
     artifacts = context.folder.artifacts()
     entries = []
-    with _image_list(context) as images, context.reporter.track("Bench", len(artifacts)) as advance:
+    images = _some_images(context)
+    with context.reporter.track("Bench", len(artifacts)) as advance:
         for artifact in artifacts:
             entries.append(_measure(context, artifact, images))
             advance(1, artifact["file"])
@@ -51,20 +48,15 @@ def run(context: StageContext) -> StageResult:
     return StageResult(metrics=_metrics(entries, fastest), details={"fastest": fastest["file"]})
 
 
-@contextmanager
-def _image_list(context: StageContext) -> Iterator[Path]:
-    """A file that names up to 32 images, evenly over the test split and so over its classes."""
+def _some_images(context: StageContext) -> list[Path]:
+    """Up to 32 images, evenly over the test split and so over its classes."""
     index = read_index(context.folder)
     samples = index.split("test")
     places = np.linspace(0, len(samples) - 1, num=min(_MAX_IMAGES, len(samples))).astype(int)
-    chosen = [samples[place] for place in places]
-    with tempfile.TemporaryDirectory(prefix="edgetl-") as folder:
-        path = Path(folder, "images.json")
-        path.write_text(json.dumps([str(index.file(sample).absolute()) for sample in chosen]), encoding="utf-8")
-        yield path
+    return [index.file(samples[place]) for place in places]
 
 
-def _measure(context: StageContext, artifact: dict[str, str], images: Path) -> dict[str, Any]:
+def _measure(context: StageContext, artifact: dict[str, str], images: list[Path]) -> dict[str, Any]:
     path = context.folder.file(artifact["file"])
     raw = _time(context, path, images)
     runtime = raw["runtime"]
@@ -73,7 +65,7 @@ def _measure(context: StageContext, artifact: dict[str, str], images: Path) -> d
         "runtime": {key: runtime[key] for key in ("name", "version", "provider")},
         "threads": runtime["threads"],
         "batch": runtime["input_batch"] or 1,
-        "size_bytes": _size_bytes(path),
+        "size_bytes": shipped_bytes(path),
         "peak_rss_bytes": raw["peak_rss_bytes"],
         "load_ms": raw["load_s"] * 1e3,
         "warmup_runs": raw["warmup_runs"],
@@ -82,15 +74,18 @@ def _measure(context: StageContext, artifact: dict[str, str], images: Path) -> d
     }
 
 
-def _time(context: StageContext, path: Path, images: Path) -> dict[str, Any]:
+def _time(context: StageContext, path: Path, images: list[Path]) -> dict[str, Any]:
     bench = context.recipe.bench
-    arguments = ["time", str(path), "--files", str(images), "--threads", str(_threads(context))]
-    arguments += ["--warmup", str(bench.warmup_runs), "--min-samples", str(bench.min_samples)]
-    arguments += ["--min-seconds", str(bench.min_seconds)]
-    series_s = bench.min_seconds + _RUN_TIMEOUT_S * (bench.warmup_runs + bench.min_samples)
     try:
         with context.reporter.library("timed inference"):
-            return call_runner(arguments, timeout_s=_START_TIMEOUT_S + 2 * series_s)
+            return time_apart(
+                path,
+                images,
+                threads=_threads(context),
+                warmup_runs=bench.warmup_runs,
+                min_samples=bench.min_samples,
+                min_seconds=bench.min_seconds,
+            )
     except RunnerError as cause:
         raise RunnerFailed(f"{path.name}: {cause}") from cause
 
@@ -101,13 +96,6 @@ def _threads(context: StageContext) -> int:
     wanted = context.target.threads if asked == "auto" else asked
     cores: int = machine()["cores"]
     return min(wanted, cores)
-
-
-def _size_bytes(path: Path) -> int:
-    """Size of what must be shipped: OpenVINO keeps the weights in a file beside."""
-    weights = path.with_suffix(".bin")
-    beside = weights.stat().st_size if path.suffix == ".xml" and weights.is_file() else 0
-    return path.stat().st_size + beside
 
 
 def _metrics(entries: list[dict[str, Any]], fastest: dict[str, Any]) -> dict[str, float]:

@@ -57,6 +57,16 @@ class Layer:
         return stride, padding, dilation, groups
 
     @property
+    def is_depthwise(self) -> bool:
+        """Whether each output channel has an input channel of its own."""
+        return self.is_convolution and self.geometry[3] == len(self.weight) and self.weight.shape[1] == 1
+
+    @property
+    def reads_channels(self) -> bool:
+        """Whether every input channel has weights that only it meets, so that a factor can move into them."""
+        return not self.is_convolution or self.geometry[3] == 1 or self.is_depthwise
+
+    @property
     def weight(self) -> torch.Tensor:
         """`(O, I, kH, kW)` or `(O, I)`."""
         return parameter(self._graph, self._weight)

@@ -20,12 +20,14 @@ from edgetl.compress.matching import Match, graph_tensors, match_tensors, match_
 from edgetl.compress.plan import Plan, RoundedLayer
 from edgetl.compress.points import input_point
 from edgetl.embedding import embed_in_onnx
+from edgetl.errors import AlreadyInteger
 from edgetl.runner.contract import Contract
 
 __all__ = ["OnnxQuantizer"]
 
 _IMAGE = "image"
 _LAYERS = ("Conv", "Gemm", "MatMul")
+_INTEGER = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger")
 
 
 class OnnxQuantizer:
@@ -35,10 +37,15 @@ class OnnxQuantizer:
         source: The float file.
         graph: The folded graph of the same network, as it was traced.
         probes_NHWC: A few images that tell its tensors apart.
+
+    Raises:
+        AlreadyInteger: The file is not in float.
     """
 
     def __init__(self, source: Path, graph: fx.GraphModule, probes_NHWC: NDArray[np.uint8]) -> None:
         self._model = onnx.load_model(source)
+        if any(node.op_type in _INTEGER for node in self._model.graph.node):
+            raise AlreadyInteger(source)
         _pool_globally(self._model)
         self._constants = {each.name: numpy_helper.to_array(each) for each in self._model.graph.initializer}
         self._matches = match_tensors(graph_tensors(graph, probes_NHWC), _tensors(self._model, probes_NHWC))

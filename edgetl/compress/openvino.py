@@ -20,6 +20,7 @@ from edgetl.compress.matching import Match, graph_tensors, match_tensors, match_
 from edgetl.compress.plan import Plan, RoundedLayer
 from edgetl.compress.points import input_point
 from edgetl.embedding import embed_in_openvino
+from edgetl.errors import AlreadyInteger
 from edgetl.runner.contract import Contract
 from edgetl.runner.telemetry import switch_off_telemetry
 
@@ -53,6 +54,9 @@ class OpenvinoQuantizer:
         source: The float `.xml`.
         graph: The folded graph of the same network, as traced.
         probes_NHWC: A few images, by which the file's tensors are recognised.
+
+    Raises:
+        AlreadyInteger: The file is not in float.
     """
 
     def __init__(self, source: Path, graph: fx.GraphModule, probes_NHWC: NDArray[np.uint8]) -> None:
@@ -61,6 +65,8 @@ class OpenvinoQuantizer:
 
         self._openvino = openvino
         self._model = openvino.Core().read_model(source)
+        if any(each.get_type_name() == "FakeQuantize" for each in self._model.get_ops()):
+            raise AlreadyInteger(source)
         tensors = _run(openvino, self._model.clone(), probes_NHWC)
         self._matches = match_tensors(graph_tensors(graph, probes_NHWC), tensors)
         self._names = {layer.node.name: layer.name for layer in layers_of(graph)}

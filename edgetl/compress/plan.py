@@ -62,19 +62,27 @@ class Simulation(fx.Interpreter):
 
     def __init__(self, graph: fx.GraphModule, plan: Plan) -> None:
         super().__init__(graph)
-        self._plan = plan
+        self.plan = plan
         self._layers: dict[str, Layer] = {layer.node.name: layer for layer in layers_of(graph)}
 
     def run_node(self, n: fx.Node) -> object:
         """Compute a node's output, rounded where the plan says so."""
-        rounded = self._plan.layers.get(n.name)
+        rounded = self.rounded(n.name)
         if rounded is None:
             output = super().run_node(n)
         else:
             inputs = self.fetch_args_kwargs_from_env(n)[0][0]
             output = self._layers[n.name].compute(inputs, rounded.weight, rounded.bias_O)
-        grid = self._plan.grids.get(n.name)
-        return grid.round(output) if grid else output
+        return self.on_grid(n.name, output)
+
+    def rounded(self, name: str) -> RoundedLayer | None:
+        """A layer's integers, by its node; None if it computes in float, or is none."""
+        return self.plan.layers.get(name)
+
+    def on_grid(self, name: str, values: torch.Tensor) -> torch.Tensor:
+        """A node's output as it is stored."""
+        grid = self.plan.grids.get(name)
+        return grid.round(values) if grid else values
 
     @torch.inference_mode()
     def predict(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import fx
 
 from edgetl.compress.centre import centre_pixels, first_layer
 from edgetl.compress.graph import copied, folded_graph, layers_of
@@ -35,7 +36,7 @@ class Planner:
         self.probes_NHWC = images_NHWC[:_PROBES]
         """Images that tell tensors apart."""
 
-        self._images_NHWC = images_NHWC
+        self.images_NHWC = images_NHWC
         self.centred = copied(self.traced)
         """The graph that is planned, with the mean on a whole pixel value where that can be."""
 
@@ -46,11 +47,33 @@ class Planner:
         """How many layers have weights to round."""
         return sum(1 for _ in layers_of(self.traced))
 
-    def plan(self, settings: SweepSettings, advance: Callable[[], None] = lambda: None) -> Plan:
-        """Quantize after training; `advance` is called after each layer."""
+    def plan(
+        self,
+        settings: SweepSettings,
+        advance: Callable[[], None] = lambda: None,
+        *,
+        part: slice = slice(None),
+        change: Callable[[fx.GraphModule], object] | None = None,
+    ) -> Plan:
+        """Quantize after training.
+
+        Args:
+            settings: What may be chosen.
+            advance: Called after each layer.
+            part: Which of the calibration images to take.
+            change: Makes weights of a copy of the graph easier to round; the copy has to compute the same.
+        """
         first = first_layer(self.traced)
-        if self._input is None or first is None or first.name in settings.in_float:  # its bias stays, so the mean must
-            return sweep(self.traced, self._images_NHWC, settings, advance=advance)
-        fixed = {input_point(self.centred).name: self._input}
-        plan = sweep(self.centred, self._images_NHWC, settings, fixed=fixed, advance=advance)
-        return replace(plan, pixels=True)
+        # Where the first layer stays in float, its bias does, and so the mean must.
+        pixels = self._input is not None and first is not None and first.name not in settings.in_float
+        graph = self.centred if pixels else self.traced
+        if change:
+            graph = copied(graph)
+            change(graph)
+        fixed = {input_point(graph).name: self._input} if pixels and self._input else {}
+        plan = sweep(graph, self.images_NHWC[part], settings, fixed=fixed, advance=advance)
+        return replace(plan, pixels=pixels)
+
+    def graph_of(self, plan: Plan) -> fx.GraphModule:
+        """The graph for which a plan was made."""
+        return self.centred if plan.pixels else self.traced

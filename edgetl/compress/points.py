@@ -5,7 +5,7 @@ from torch import fx
 
 from edgetl.compress.graph import is_layer, layer_name
 
-__all__ = ["input_point", "is_gate", "label_of", "root_of", "rounded_points"]
+__all__ = ["input_point", "is_gate", "label_of", "output_point", "root_of", "rounded_points", "scaled_with"]
 
 _aten = torch.ops.aten
 _CLAMPS = (_aten.relu.default, _aten.relu6.default, _aten.hardtanh.default)
@@ -15,18 +15,23 @@ _GATES = (_aten.hardsigmoid.default, _aten.sigmoid.default)
 _JOINS = (_aten.add.Tensor, _aten.mul.Tensor)
 _POOLS = (_aten.mean.dim, _aten.avg_pool2d.default)
 _CONCAT = _aten.cat.default
+_IN_PLACE = (
+    _aten.dropout.default,
+    _aten.clone.default,
+    _aten.pad.default,
+    _aten.constant_pad_nd.default,
+    _aten.max_pool2d.default,
+)
+"""Operators whose output has only values of their input, channel by channel."""
+
 _PASSING = (
+    *_IN_PLACE,
     _aten.permute.default,
     _aten.reshape.default,
     _aten.view.default,
     _aten._unsafe_view.default,
     _aten.transpose.int,
     _aten.flatten.using_ints,
-    _aten.dropout.default,
-    _aten.clone.default,
-    _aten.pad.default,
-    _aten.constant_pad_nd.default,
-    _aten.max_pool2d.default,
 )
 """Operators whose output has only values of their input, and so the same grid."""
 
@@ -62,10 +67,43 @@ def is_gate(node: fx.Node) -> bool:
     return node.target in _GATES
 
 
+def output_point(layer: fx.Node) -> fx.Node:
+    """The node that gives a layer's output as it is stored: the clamp behind it, or the layer itself."""
+    return next(iter(layer.users)) if _is_clamped(layer) else layer
+
+
+def scaled_with(node: fx.Node) -> list[fx.Node]:
+    """The inputs whose channels, scaled by positive factors, scale the node's output by the same; empty if none do.
+
+    A ReLU6 is not among them: its 6 would have to move, too.
+    """
+    inputs = [source for source in node.all_input_nodes if source.op == "call_function"]
+    if node.target is _aten.add.Tensor:
+        return inputs if len(inputs) == 2 else []
+    if node.target is _aten.mul.Tensor:
+        return [source for source in inputs if not is_gate(root_of(source))] if _is_gated(inputs) else []
+    if node.target in (_aten.relu.default, *_POOLS, *_IN_PLACE):
+        return inputs[:1]
+    return inputs[:1] if node.target is _aten.view.default and _is_flattening(node) else []
+
+
+def _is_gated(operands: list[fx.Node]) -> bool:
+    """Whether a product is of a tensor and a gate that does not come from the same tensor, as in squeeze-and-excite."""
+    gates = [source for source in operands if is_gate(source)]
+    others = [source for source in operands if not is_gate(source)]
+    return len(gates) == len(others) == 1 and gates[0].args[0] is not others[0]
+
+
+def _is_flattening(node: fx.Node) -> bool:
+    """Whether channels of one value each become a vector."""
+    before, after = (tuple(each.meta["val"].shape) if "val" in each.meta else () for each in (root_of(node), node))
+    return len(before) == 4 and len(after) == 2 and before[1] == after[1]
+
+
 def label_of(node: fx.Node) -> str:
-    """The name of the layer that a tensor comes from, for people."""
+    """The name of the layer that a tensor comes from, for people; of several the last one."""
     while node.op == "call_function" and not is_layer(node):
-        node = node.all_input_nodes[0]
+        node = max(source for source in node.all_input_nodes if source.op != "get_attr")
     return layer_name(node) if is_layer(node) else "input"
 
 

@@ -23,6 +23,7 @@ from edgetl.compress.plan import Plan, RoundedLayer
 from edgetl.compress.points import input_point, root_of, rounded_points
 from edgetl.compress.tflite_graph import GATE, FloatFile, MixedGraph, Step
 from edgetl.embedding import edited_tflite, embed_in_tflite
+from edgetl.errors import AlreadyInteger
 from edgetl.runner.contract import Contract
 
 __all__ = ["TfliteQuantizer"]
@@ -89,12 +90,17 @@ class TfliteQuantizer:
         source: The float file.
         graph: The folded graph of the same network, as it was traced.
         probes_NHWC: A few images that tell its tensors apart.
+
+    Raises:
+        AlreadyInteger: The file is not in float.
     """
 
     def __init__(self, source: Path, graph: fx.GraphModule, probes_NHWC: NDArray[np.uint8]) -> None:
         self._source = source
         self._names = {layer.node.name: layer.name for layer in layers_of(graph)}
         opened = FloatFile.read(source, probes_NHWC)
+        if any(step.kind in ("QUANTIZE", "DEQUANTIZE") for step in opened.steps):
+            raise AlreadyInteger(source)
         points = {node.name for node in rounded_points(graph)}
         nodes = {name: values for name, values in graph_tensors(graph, probes_NHWC).items() if name in points}
         matches = match_tensors(nodes, ((str(tensor), values) for tensor, values in opened.tensors.items()))

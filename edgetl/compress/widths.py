@@ -65,8 +65,8 @@ def paired_width(layer: Layer) -> Width:
     """As large as kernels allow that add two products in 16 bits."""
     weight = layer.weight
     inputs, places = weight.shape[1], weight[0, 0].numel()
-    if layer.is_convolution and inputs == 1 and layer.geometry[3] == len(weight):
-        return Width()  # depthwise kernels widen the codes before they multiply
+    if layer.is_depthwise:
+        return Width()  # their kernels widen the codes before they multiply
     if places > 1 and inputs % 2:
         return Width(_PAIR_TOP // 2)  # the runtimes pair other weights than each other; any two of these may meet
     channels = torch.arange(inputs)

@@ -15,7 +15,7 @@ from edgetl.data.teaching import check_agreement, check_teacher
 from edgetl.data.unlabelled import scan_unlabelled
 from edgetl.stage import StageContext, StageResult
 
-__all__ = ["LABELS_FILE", "fingerprint", "run", "unlabelled_fingerprint"]
+__all__ = ["LABELS_FILE", "fingerprint", "folder_fingerprint", "run", "unlabelled_fingerprint"]
 
 LABELS_FILE = "labels.txt"
 
@@ -72,7 +72,15 @@ def unlabelled_fingerprint(recipe: Recipe) -> str:
     Raises:
         DataError: There is no such folder.
     """
-    place = recipe.distill.unlabelled
+    return folder_fingerprint(recipe.distill.unlabelled)
+
+
+def folder_fingerprint(place: str) -> str:
+    """The same of any folder of images; empty if none is named.
+
+    Raises:
+        DataError: There is no such folder.
+    """
     return _look_of(list_unsorted(Path(place).expanduser())) if place else ""
 
 

@@ -1,4 +1,4 @@
-"""Further images without labels, on which a student learns from its teacher alone."""
+"""Images from a folder that need no labels: for a student that learns from its teacher alone, or to calibrate on."""
 
 import os
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from edgetl.data.survey import survey
 from edgetl.errors import DataError
 from edgetl.reporter import Reporter
 
-__all__ = ["scan_unlabelled"]
+__all__ = ["scan_unlabelled", "unjudged_images"]
 
 _SHOWN = 3
 
@@ -28,15 +28,7 @@ def scan_unlabelled(path: Path, index: ImageIndex, *, max_unreadable: int, repor
     Raises:
         DataError: The folder cannot be used, or shows images of the test or validation split.
     """
-    listing = list_unsorted(path)
-    if not listing.files:
-        raise DataError(f"{path}: no images in it or below. Give {KINDS} files")
-    probes = survey(listing, reporter)
-    unreadable = {f.path: probes[f.path].reason for f in listing.files if probes[f.path].reason}
-    check_readable(listing.root, unreadable, max_unreadable)
-    readable = [file.path for file in listing.files if file.path not in unreadable]
-    sha256s = {str(listing.root / path): probes[path].sha256 for path in readable}
-    _check_unseen(path, sha256s, index)
+    sha256s = unjudged_images(path, index, max_unreadable=max_unreadable, reporter=reporter)
     known = {sample.sha256 for sample in index.split("train")}
     found: dict[str, Sample] = {}
     for place, sha256 in sha256s.items():
@@ -50,15 +42,39 @@ def scan_unlabelled(path: Path, index: ImageIndex, *, max_unreadable: int, repor
     return tuple(found.values())
 
 
+def unjudged_images(path: Path, index: ImageIndex, *, max_unreadable: int, reporter: Reporter) -> dict[str, str]:
+    """Find every image below a folder; gives absolute paths with the SHA-256 of each.
+
+    Args:
+        path: The folder.
+        index: The labelled images.
+        max_unreadable: Unreadable files that may be left out.
+        reporter: Shows progress.
+
+    Raises:
+        DataError: The folder cannot be used, or shows images of the test or validation split.
+    """
+    listing = list_unsorted(path)
+    if not listing.files:
+        raise DataError(f"{path}: no images in it or below. Give {KINDS} files")
+    probes = survey(listing, reporter)
+    unreadable = {f.path: probes[f.path].reason for f in listing.files if probes[f.path].reason}
+    check_readable(listing.root, unreadable, max_unreadable)
+    readable = [file.path for file in listing.files if file.path not in unreadable]
+    sha256s = {str(listing.root / each): probes[each].sha256 for each in readable}
+    _check_unseen(path, sha256s, index)
+    return sha256s
+
+
 def _check_unseen(path: Path, sha256s: dict[str, str], index: ImageIndex) -> None:
-    """Make sure that the student does not learn from what it is judged by."""
+    """Make sure that nothing is made from what it is judged by."""
     for split in ("test", "val"):
         judged = {sample.sha256: sample.path for sample in index.split(split)}
         shared = [place for place, sha256 in sha256s.items() if sha256 in judged]
         if shared:
             raise DataError(
                 f"{path}: {len(shared)} of its images are in the {split} split ({_named(shared, path)}). Remove them"
-                " from the unlabelled images, or the accuracy would be worthless"
+                " there, or the accuracy would be worthless"
             )
 
 

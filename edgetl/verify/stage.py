@@ -1,7 +1,6 @@
 """The proof: every artifact, run as on a device, against the trained model, on the whole test split."""
 
 import json
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 from edgetl.data.index import read_index
 from edgetl.environment import machine
 from edgetl.errors import ProofFailed, RunnerFailed
+from edgetl.runner.apart import predict_apart
 from edgetl.runner.contract import Contract
 from edgetl.runner.errors import RunnerError
-from edgetl.runner.launch import call_runner
 from edgetl.stage import StageContext, StageResult
 from edgetl.verify.comparison import Limits, compare, top1_of
 
@@ -26,8 +25,6 @@ __all__ = ["PREDICTIONS_FILE", "VERIFY_SCHEMA", "run"]
 VERIFY_SCHEMA = 1
 PREDICTIONS_FILE = "predictions.npz"
 _BATCH_IMAGES = 64
-_START_TIMEOUT_S, _IMAGE_TIMEOUT_S = 120.0, 5.0
-"""Far beyond any honest run; they only end a hanging one."""
 
 
 def run(context: StageContext) -> StageResult:
@@ -119,20 +116,11 @@ def _check(
 def _predict(context: StageContext, name: str, files: list[Path]) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Run an artifact from the raw files in a process of its own, reading them as its own contract says."""
     threads = min(context.target.threads, machine()["cores"])
-    with tempfile.TemporaryDirectory(prefix="edgetl-") as folder:
-        images, out = Path(folder, "images.json"), Path(folder, "probabilities.npy")
-        images.write_text(json.dumps([str(file.absolute()) for file in files]), encoding="utf-8")
-        arguments = ["predict", str(context.folder.file(name)), "--files", str(images), "--out", str(out)]
-        try:
-            with context.reporter.library("verification inference"):
-                facts = call_runner(
-                    [*arguments, "--threads", str(threads)],
-                    timeout_s=_START_TIMEOUT_S + _IMAGE_TIMEOUT_S * len(files),
-                )
-        except RunnerError as cause:
-            raise RunnerFailed(f"{name}: {cause}") from cause
-        outputs_NK: NDArray[np.float32] = np.load(out)
-    return outputs_NK, facts
+    try:
+        with context.reporter.library("verification inference"):
+            return predict_apart(context.folder.file(name), files, threads=threads)
+    except RunnerError as cause:
+        raise RunnerFailed(f"{name}: {cause}") from cause
 
 
 def _contract_failures(embedded: str, contract: Contract) -> list[str]:

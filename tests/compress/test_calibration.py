@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.compress.calibration import affordable_count, calibration_samples
+from edgetl.compress.calibration import affordable_count, balanced_samples
 from edgetl.data.index import ImageIndex, Sample
 
 
@@ -21,7 +21,7 @@ def index_of(train, *, other=20):
 
 
 def chosen(train, count, seed=0):
-    return calibration_samples(index_of(train), count, seed=seed)
+    return balanced_samples(index_of(train).split("train"), count, seed=seed)
 
 
 @pytest.mark.parametrize("count", [1, 32, 200, 4096])
@@ -50,7 +50,7 @@ def test_no_image_comes_twice_nor_does_its_copy():
     index = index_of([20, 20])
     copies = tuple(Sample(f"copy {s.path}", s.label, s.split, s.sha256) for s in index.samples)
     doubled = ImageIndex(index.root, index.labels, index.samples + copies, {}, 8)
-    hashes = [sample.sha256 for sample in calibration_samples(doubled, 100, seed=0)]
+    hashes = [sample.sha256 for sample in balanced_samples(doubled.split("train"), 100, seed=0)]
     assert len(hashes) == len(set(hashes)) == 40
 
 

@@ -17,6 +17,7 @@ from edgetl.compress.graph import folded_graph, layers_of
 from edgetl.compress.rounding import input_products, round_weights, weight_scales
 from edgetl.compress.widths import Width, full_width, paired_width
 from edgetl.environment import machine
+from edgetl.quiet import quiet
 
 RNG = torch.Generator().manual_seed(0)
 PAIRS = Width(partners_C=torch.tensor([1, 0, 3, 2, 4]))
@@ -53,9 +54,12 @@ def test_pairs_cost_less_than_a_bit():
 
 
 def layer(weight_shape, groups=1):
+    """A convolution in a graph, as `layers_of` gives it."""
     outputs, inputs = weight_shape[:2]
     conv = torch.nn.Conv2d(inputs * groups, outputs, weight_shape[2:], groups=groups)
-    return type("Layer", (), {"weight": conv.weight, "is_convolution": True, "geometry": (1, 0, 1, groups)})()
+    with quiet():
+        graph = torch.export.export(conv, (torch.zeros(1, inputs * groups, 8, 8),)).run_decompositions({}).module()
+    return next(layers_of(graph))
 
 
 def test_the_weights_of_two_neighbouring_channels_meet():

@@ -1,0 +1,143 @@
+"""How good an integer file is: run in its own runtime over validation images, against the trained network."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.artifact import shipped_bytes
+from edgetl.runner.apart import predict_apart, time_apart
+
+__all__ = ["HeldOut", "Judge", "Judgement", "Limits", "Score", "score"]
+
+_CONFIDENCE = 0.95
+_TIMED_IMAGES, _WARMUP_RUNS, _MIN_SAMPLES, _MIN_SECONDS = 8, 10, 64, 0.3
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an integer network may lose."""
+
+    max_drop: float
+    """Of top-1, as a fraction of 1."""
+
+    max_flips: float
+    """Of answers that change, as a fraction of 1."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How answers differ from the float network's on images whose classes are known; all as fractions of 1."""
+
+    top1: float
+    drop: float
+    """Top-1 of the float network minus this one's."""
+
+    flips: float
+    """Images whose best class is another one."""
+
+    flips_low: float
+    flips_high: float
+    """95 % interval (Wilson) of the flips among all such images."""
+
+    def passes(self, limits: Limits) -> bool:
+        """Whether both are within the limits."""
+        return self.drop <= limits.max_drop + _ROUNDING and self.flips <= limits.max_flips + _ROUNDING
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was measured of a file."""
+
+    score: Score
+    p50_ms: float
+    """Median time of one inference."""
+
+    size_bytes: int
+
+    def to_dict(self) -> dict[str, float]:
+        """As plain data, all on one level."""
+        return {**asdict(self.score), "p50_ms": self.p50_ms, "size_bytes": self.size_bytes}
+
+
+def score(answers_NK: NDArray[np.float32], reference_NK: NDArray[np.float32], labels_N: NDArray[np.int64]) -> Score:
+    """Compare probabilities with those of the float network.
+
+    Args:
+        answers_NK: What is judged.
+        reference_NK: The float network's.
+        labels_N: True classes.
+    """
+    from scipy.stats import binomtest
+
+    best_N = np.where(np.isfinite(answers_NK).all(axis=1), answers_NK.argmax(axis=1), -1)
+    flipped_N = best_N != reference_NK.argmax(axis=1)
+    interval = binomtest(int(flipped_N.sum()), len(labels_N)).proportion_ci(_CONFIDENCE, method="wilson")
+    top1 = float((best_N == labels_N).mean())
+    return Score(
+        top1=top1,
+        drop=float((reference_NK.argmax(axis=1) == labels_N).mean()) - top1,
+        flips=float(flipped_N.mean()),
+        flips_low=float(interval.low),
+        flips_high=float(interval.high),
+    )
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Images in memory that nothing is made from, and what is known of them."""
+
+    images_NHWC: NDArray[np.uint8]
+    labels_N: NDArray[np.int64]
+    reference_NK: NDArray[np.float32]
+    """The trained network's probabilities."""
+
+    def score(self, answers_NK: NDArray[np.float32]) -> Score:
+        """Compare a network's answers."""
+        return score(answers_NK, self.reference_NK, self.labels_N)
+
+
+class Judge:
+    """Judges files by the same images.
+
+    Args:
+        files: Validation images.
+        labels_N: Their classes.
+        reference_NK: The trained network's probabilities.
+        threads: Of the runtimes.
+    """
+
+    def __init__(
+        self, files: list[Path], labels_N: NDArray[np.int64], reference_NK: NDArray[np.float32], threads: int
+    ) -> None:
+        self._files, self._labels_N, self._reference_NK, self._threads = files, labels_N, reference_NK, threads
+
+    @property
+    def images(self) -> int:
+        """How many there are."""
+        return len(self._files)
+
+    @property
+    def reference_top1(self) -> float:
+        """Of the trained network, as a fraction of 1."""
+        return score(self._reference_NK, self._reference_NK, self._labels_N).top1
+
+    def judge(self, file: Path) -> Judgement:
+        """Run and time a file, in processes of its own.
+
+        Raises:
+            RunnerError: Its runtime does not open or run it.
+        """
+        answers_NK, _ = predict_apart(file, self._files, threads=self._threads)
+        times = time_apart(
+            file,
+            self._files[:_TIMED_IMAGES],
+            threads=self._threads,
+            warmup_runs=_WARMUP_RUNS,
+            min_samples=_MIN_SAMPLES,
+            min_seconds=_MIN_SECONDS,
+        )
+        found = score(answers_NK, self._reference_NK, self._labels_N)
+        return Judgement(found, float(np.median(times["infer_s"])) * 1e3, shipped_bytes(file))

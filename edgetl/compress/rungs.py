@@ -1,0 +1,128 @@
+"""The rungs of the ladder: ways to an integer network that answers as the float one does, in order of their cost."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from edgetl.compress.calibration import affordable_count
+from edgetl.compress.equalization import equalize
+from edgetl.compress.family import Family
+from edgetl.compress.graph import layers_of
+from edgetl.compress.plan import Plan
+from edgetl.compress.reconstruction import reconstruct
+from edgetl.compress.sensitivity import Sensitivity, measure, measurements, relaxed
+from edgetl.compress.sweep import SweepSettings
+from edgetl.config import QuantizeConfig, Ranges, Rung
+from edgetl.reporter import Reporter
+
+__all__ = ["RUNGS", "Climb", "Draft", "measured"]
+
+_ESTIMATORS: tuple[Ranges, ...] = ("mse", "entropy", "percentile", "minmax")
+_SENSITIVITY_IMAGES = 64
+_MOST_UNITS = 0.5
+"""Of all; a network with more of it in float is hardly an integer one."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan that is worth judging."""
+
+    plan: Plan
+    note: str
+    """What was chosen, for people."""
+
+    in_float: tuple[str, ...] = ()
+    """What was left in float on purpose."""
+
+
+@dataclass(frozen=True)
+class Climb:
+    """What the rungs are given."""
+
+    config: QuantizeConfig
+    seed: int
+    reporter: Reporter
+
+
+def _rounding(_climb: Climb, family: Family) -> Iterator[Draft]:
+    """Sound defaults for the target's instructions: compensated rounding, corrected biases, one range estimator."""
+    yield Draft(family.plan, f"{family.ranges} ranges")
+
+
+def _ranges(climb: Climb, family: Family) -> Iterator[Draft]:
+    """Every other range estimator; the best one if it is better."""
+    others = [each for each in _ESTIMATORS if each != family.ranges]
+    plans: dict[str, Plan] = {}
+    with climb.reporter.track("Other ranges", len(others) * family.planner.layers) as advance:
+        for estimator in others:
+            settings = SweepSettings(family.width, estimator, in_float=family.in_float)
+            plan = family.planner.plan(settings, partial(advance, 1, estimator))
+            if family.adopt(plan):
+                plans[estimator] = plan
+    for name, plan in list(plans.items())[-1:]:
+        yield Draft(plan, f"{name} ranges")
+
+
+def _equalization(climb: Climb, family: Family) -> Iterator[Draft]:
+    """Channels of one tensor scaled to the same range."""
+    if family.in_float:  # the layers of the file would not be scaled
+        return
+    groups: list[int] = []
+
+    def change(graph: object) -> None:
+        groups.append(equalize(graph, family.planner.images_NHWC))  # type: ignore[arg-type]
+
+    with climb.reporter.track("Equalization", family.planner.layers) as advance:
+        settings = SweepSettings(family.width, family.ranges)
+        plan = family.planner.plan(settings, partial(advance, 1, ""), change=change)
+    if groups[0] and family.adopt(plan, scaled=True):
+        yield Draft(plan, f"channels of {groups[0]} tensors scaled")
+
+
+def _reconstruction(climb: Climb, family: Family) -> Iterator[Draft]:
+    """Biases, steps and weights tuned together for the float network's answers."""
+    with climb.reporter.track("Reconstruction", climb.config.reconstruction_steps) as advance:
+        plan = reconstruct(
+            family.graph,
+            family.plan,
+            family.width,
+            family.planner.images_NHWC,
+            steps=climb.config.reconstruction_steps,
+            seed=climb.seed,
+            advance=partial(advance, 1, ""),
+        )
+    if family.adopt(plan, scaled=family.plan is not family.unscaled):
+        yield Draft(plan, f"{climb.config.reconstruction_steps} steps")
+
+
+def _mixed(climb: Climb, family: Family) -> Iterator[Draft]:
+    """What costs most left in float: one part, then two, four and so on."""
+    graph, plan = family.planner.graph_of(family.unscaled), family.unscaled
+    found = sorted(measured(family, climb.reporter), key=lambda each: each.without.divergence)
+    names = {layer.node.name: layer.name for layer in layers_of(graph)}
+    count = 1
+    while count <= _MOST_UNITS * len(found):
+        mixed = relaxed(graph, plan, [each.unit for each in found[:count]])
+        in_float = tuple(names[node] for node in plan.layers if node not in mixed.layers)
+        yield Draft(mixed, "1 part in float" if count == 1 else f"{count} parts in float", in_float)
+        count *= 2
+
+
+def measured(family: Family, reporter: Reporter) -> list[Sensitivity]:
+    """What each part of a family's plan costs, from the input on; measured once."""
+    if family.sensitivities is None:
+        graph, plan, images_NHWC = family.planner.graph_of(family.unscaled), family.unscaled, family.planner.images_NHWC
+        few_NHWC = images_NHWC[: affordable_count(_SENSITIVITY_IMAGES, *images_NHWC.shape[1:3])]
+        with reporter.track("Sensitivity", measurements(graph, plan, few_NHWC)) as advance:
+            family.sensitivities = measure(graph, plan, few_NHWC, partial(advance, 1, ""))
+    return family.sensitivities
+
+
+RUNGS: Mapping[Rung, Callable[[Climb, Family], Iterator[Draft]]] = {
+    "rounding": _rounding,
+    "ranges": _ranges,
+    "equalization": _equalization,
+    "reconstruction": _reconstruction,
+    "mixed": _mixed,
+}
+"""By name, in order of their cost."""

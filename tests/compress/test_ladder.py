@@ -1,0 +1,130 @@
+"""Rung after rung, until the bounds are kept: real files, judged in their runtime."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+from heard import Heard
+from nets import contract, images, network
+from PIL import Image
+
+from edgetl.compress.family import Family
+from edgetl.compress.formats import quantizer_for
+from edgetl.compress.judge import HeldOut, Judge, Limits
+from edgetl.compress.ladder import Ladder, Open
+from edgetl.compress.plan import Plan, Simulation
+from edgetl.compress.planner import Planner
+from edgetl.compress.rungs import Climb
+from edgetl.compress.widths import full_width
+from edgetl.config import RUNGS, QuantizeConfig
+from edgetl.export.stage import SUFFIX, write_artifact
+from edgetl.quiet import quiet
+from edgetl.targets import find_target
+
+VALIDATION = images(120, seed=1)
+
+
+@dataclass
+class Case:
+    planner: Planner
+    judge: Judge
+    held_out: HeldOut
+    sources: dict
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    folder, deployable = tmp_path_factory.mktemp("ladder"), network()
+    planner = Planner(deployable, contract(), images(48))
+    reference_NK = Simulation(planner.traced, Plan({}, {})).predict(VALIDATION)
+    files = [folder / f"{number:03}.png" for number in range(len(VALIDATION))]
+    for path, image_HWC in zip(files, VALIDATION, strict=True):
+        Image.fromarray(image_HWC).save(path)
+    sources = {name: folder / f"model.fp32{SUFFIX[name]}" for name in ("onnx", "openvino")}
+    with quiet():
+        for name, file in sources.items():
+            write_artifact(name, deployable, contract(), file, find_target("linux-x86"))
+    labels_N = reference_NK.argmax(1)
+    held_out = HeldOut(VALIDATION[:40], labels_N[:40], reference_NK[:40])
+    return Case(planner, Judge(files, labels_N, reference_NK, threads=1), held_out, sources)
+
+
+def climbed(case, folder, limits, rungs=RUNGS, spoil=None, formats=("onnx",)):
+    """Formats after climbing, and what was said."""
+    family = Family(case.planner, case.held_out, full_width, frozenset(), "mse")
+    if spoil:
+        spoil(family)
+    opened = []
+    for name in formats:
+        with quiet():
+            quantizer = quantizer_for(name, case.sources[name], case.planner.traced, case.planner.probes_NHWC)
+        opened.append(Open(name, quantizer, family, folder / f"model.w8a8{SUFFIX[name]}"))
+    heard = Heard()
+    config = QuantizeConfig(rungs=rungs, reconstruction_steps=4)
+    Ladder(Climb(config, 0, heard), case.judge, contract(), limits).climb(opened)
+    return opened, heard
+
+
+def blurred(family):
+    """One tensor on a grid of few values, as a bad calibration might leave it."""
+    name = next(name for name in family.plan.grids if name.startswith("add"))
+    grid = family.plan.grids[name]
+    coarse = replace(grid, scale=grid.scale * 128, zero_point=1)
+    family.plan = family.unscaled = replace(family.plan, grids={**family.plan.grids, name: coarse})
+    family.divergence = family.divergence_of(family.plan)
+
+
+def test_the_first_rung_is_enough_where_the_bounds_are_wide(case, tmp_path):
+    opened, heard = climbed(case, tmp_path, Limits(0.1, 0.1), formats=("onnx", "openvino"))
+    for each in opened:
+        assert [attempt.rung for attempt in each.attempts] == ["rounding"]
+        assert each.passed
+        assert each.file.is_file()
+        assert each.best.judgement.score.flips < 0.1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.w8a8.bin", "model.w8a8.onnx", "model.w8a8.xml"]
+    assert heard.lines[0].startswith("onnx, rounding (mse ranges): top-1 ")
+
+
+def test_a_format_climbs_until_it_is_inside(case, tmp_path):
+    (each,), _ = climbed(case, tmp_path, Limits(0.08, 0.08), spoil=blurred)
+    first, *_, last = each.attempts
+    assert first.judgement.score.flips > 0.08
+    assert not first.passed
+    assert last.passed
+    assert last.rung == "ranges"  # a new plan for all tensors mends the one
+    assert each.best is last
+
+
+def test_what_costs_most_is_left_in_float(case, tmp_path):
+    (each,), _ = climbed(case, tmp_path, Limits(0.08, 0.08), rungs=("rounding", "mixed"), spoil=blurred)
+    last = each.attempts[-1]
+    assert (last.rung, last.note, last.passed) == ("mixed", "1 part in float", True)
+    assert "second.0.0" in last.in_float  # which reads the spoilt tensor
+    assert len(last.in_float) < 4
+
+
+def test_without_a_way_in_the_best_file_stays(case, tmp_path):
+    impossible = Limits(-1.0, 1.0)
+    (each,), heard = climbed(case, tmp_path, impossible, spoil=blurred)
+    assert not each.passed
+    assert {attempt.rung for attempt in each.attempts} >= {"rounding", "ranges", "mixed"}
+    drops = [attempt.judgement.score.drop for attempt in each.attempts]
+    assert each.best.judgement.score.drop == min(drops) < max(drops)
+    assert case.judge.judge(each.file).score == each.best.judgement.score
+    assert all("out of bounds" in line for line in heard.lines)
+
+
+def test_a_file_that_does_not_run_is_one_line_of_the_receipt(case, tmp_path):
+    class Breaks:
+        def write(self, _plan, _contract, file):
+            file.write_bytes(b"nothing")
+            return ()
+
+    family = Family(case.planner, case.held_out, full_width, frozenset(), "mse")
+    each = Open("onnx", Breaks(), family, tmp_path / "model.w8a8.onnx")
+    config = QuantizeConfig(rungs=("rounding",))
+    Ladder(Climb(config, 0, Heard()), case.judge, contract(), Limits(0.1, 1.0)).climb([each])
+    (attempt,) = each.attempts
+    assert (attempt.judgement, attempt.passed, each.best) == (None, False, None)
+    assert "onnxruntime cannot open it" in attempt.problem
+    assert list(tmp_path.iterdir()) == []
+    assert attempt.to_dict()["measured"] is None
