@@ -209,6 +209,15 @@ def bench(run_folder: _Run, settings: _Set = None, json: _Json = False) -> None:
     _on_run(run_folder, "bench", {}, settings, json)
 
 
+@app.command(epilog="Example: [bold]edgetl explain runs/digits-mobilenetv2[/bold]")
+def explain(run_folder: _Run, settings: _Set = None, json: _Json = False) -> None:
+    """Say why int8 is faster than float here, or is not: each reason with its share of the time, and what to do.
+
+    It times and profiles each file on this machine, anew each time it is asked. 'report' then shows it on the page.
+    """
+    _on_run(run_folder, "explain", {}, settings, json)
+
+
 @app.command(epilog="Example: [bold]edgetl report runs/digits-mobilenetv2[/bold]")
 def report(run_folder: _Run, settings: _Set = None, json: _Json = False) -> None:
     """Write report.html, one self-contained page, and the plot of accuracy against latency as PNG."""
@@ -342,7 +351,7 @@ def _on_run(run_folder: Path, verb: str, flags: dict[str, Any], settings: list[s
     recipe = _with_overrides(folder.manifest["recipe"], flags, settings)
     with _session(run_folder, json) as reporter:
         folder = run_verb(verb, recipe, folder, reporter)
-    _show(folder, json)
+    _show(folder, json, report=f"{verb}.json" if verb == "explain" else None)
 
 
 @contextmanager
@@ -363,13 +372,18 @@ def _session(place: Path, json: bool) -> Iterator[Any]:
         raise typer.Exit(_INTERRUPTED) from None
 
 
-def _show(folder: Any, json: bool) -> None:
+def _show(folder: Any, json: bool, *, report: str | None = None) -> None:
+    """Show what a run has, or one stage's report."""
     from edgetl.processes import launched
-    from edgetl.terminal import print_json, print_run
+    from edgetl.terminal import print_explanation, print_json, print_run, read_report
 
     if not launched().first:
         return
-    if json:
+    if report and json:
+        print_json({"run": str(folder.path), **read_report(folder, report)})
+    elif report:
+        print_explanation(read_report(folder, report))
+    elif json:
         print_json({"run": str(folder.path), "metrics": folder.manifest["metrics"]})
     else:
         print_run(folder)
