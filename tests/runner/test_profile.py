@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from edgetl.runner.__main__ import main
-from edgetl.runner.backends import open_model
+from edgetl.runner.backends import litert, open_model
 from edgetl.runner.backends.base import Backend, Session
 from edgetl.runner.backends.litert_profile import read_summary
 from edgetl.runner.backends.onnxruntime import _operators
@@ -87,6 +87,16 @@ def test_a_release_of_litert_that_was_not_tried_is_not_called_but_counted(files,
         ("CAST", "integer", None), ("MEAN", "float", None), ("FULLY_CONNECTED", "float", None),
         ("SOFTMAX", "float", None), ("QUANTIZE", "float", None),
     ]  # fmt: skip
+
+
+def test_a_call_of_litert_that_fails_is_told_and_the_graph_counted(files, tmp_path, monkeypatch):
+    def fail(*_arguments, **_limits):
+        raise RunnerError("LiteRtCreateOptions failed with status 1")
+
+    monkeypatch.setattr(litert, "operators_of", fail)
+    told = profile_model(tiny.build("tflite", tmp_path), files, ONE, **LIMITS)
+    assert (told["timed"], len(told["operators"])) == (False, 4)
+    assert told["source"] == "LiteRtCreateOptions failed with status 1; counted from the graph"
 
 
 def test_a_backend_without_a_profile_says_so(tmp_path):

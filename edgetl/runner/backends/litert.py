@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgetl.runner.backends.base import Backend, Session
 from edgetl.runner.backends.litert_profile import TRIED_RELEASES, library_of, operators_of
 from edgetl.runner.contract import METADATA_KEY
-from edgetl.runner.errors import MissingRuntime
+from edgetl.runner.errors import MissingRuntime, RunnerError
 from edgetl.runner.operators import Operator, Profile, computes
 from edgetl.runner.tflite_metadata import read_metadata
 
@@ -68,19 +68,22 @@ class LiteRtBackend(Backend):
 
     def profile(self, feeds: list[Any], *, warmup_runs: int, runs: int) -> Profile:
         runtime = self.runtime()
-        if library := library_of(runtime):
-            limits = {"threads": self._threads, "warmup_runs": warmup_runs, "runs": runs}
-            known = {each.type: each.computes for each in self._graph()}
-            operators = [
-                replace(each, computes=each.computes or known.get(each.type))
-                for each in operators_of(library, self._path, feeds, **limits)
-            ]
-            return Profile(operators, timed=True, source="LiteRT's profiler, through its compiled-model interface")
         tried = ", ".join(f"{release}x" for release in TRIED_RELEASES)
-        told = (
-            f"{runtime.__name__.replace('_', '-')} {runtime.__version__} tells no times (ai-edge-litert {tried} does)"
-        )
-        return Profile(self._graph(), timed=False, source=f"{told}; counted from the graph")
+        why = f"{runtime.__name__.replace('_', '-')} {runtime.__version__} tells no times (ai-edge-litert {tried} does)"
+        if library := library_of(runtime):
+            try:
+                operators = self._timed(library, feeds, warmup_runs, runs)
+                return Profile(operators, timed=True, source="LiteRT's profiler, through its compiled-model interface")
+            except RunnerError as cause:
+                why = str(cause)
+        return Profile(self._graph(), timed=False, source=f"{why}; counted from the graph")
+
+    def _timed(self, library: Path, feeds: list[Any], warmup_runs: int, runs: int) -> list[Operator]:
+        """Operators that XNNPACK did not take have the names of the graph, which knows what they compute in."""
+        limits = {"threads": self._threads, "warmup_runs": warmup_runs, "runs": runs}
+        found = operators_of(library, self._path, feeds, **limits)
+        known = {each.type: each.computes for each in self._graph()}
+        return [replace(each, computes=each.computes or known.get(each.type)) for each in found]
 
     def _graph(self) -> list[Operator]:
         """The file's operators without times; what stands for a delegate is none of them."""
