@@ -55,7 +55,7 @@ def about_threads(case: Case) -> Finding:
         f" {count} threads take {after.p50_ms:.3g} ms and {before.p50_ms:.3g} ms."
     )
     if after_ms < (1 + ALIKE) * after.p50_ms:
-        advice = "More than one gains nothing for so small a network: --set bench.threads=1"
+        advice = "More threads gain nothing for so small a network: --set bench.threads=1"
     else:
-        advice = f"More than one gain a factor of {after_ms / after.p50_ms:.2f}; nothing to do."
+        advice = f"More threads gain a factor of {after_ms / after.p50_ms:.2f}; nothing to do."
     return Finding("threads", what, None, None, advice)

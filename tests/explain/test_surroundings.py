@@ -58,7 +58,7 @@ def test_threads_that_gain_nothing_are_advised_against():
 
 def test_threads_that_gain_are_left_alone():
     found = about_threads(case([], [], threads=2, physical_cores=None, one_thread_ms=(3.0, 1.7)))
-    assert found.advice == "More than one gain a factor of 1.70; nothing to do."
+    assert found.advice == "More threads gain a factor of 1.70; nothing to do."
 
 
 def test_one_thread_is_just_said():
