@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgetl.errors import ConfigError, EdgetlError, ProofFailed, StorageFault, is_storage_fault
+from edgetl.flags import recipe_fields
 
 if TYPE_CHECKING:
     from edgetl.config import Recipe
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 _INTERRUPTED = 130
-_CONTROL_SEEDS = 3
 
 app = typer.Typer(
     name="edgetl",
@@ -110,7 +110,7 @@ def run(
     """
     from edgetl.pipeline import selection
 
-    flags = _flags(
+    flags = recipe_fields(
         data=data, teacher=teacher, student=student, weights=weights, target=target, formats=formats, seed=seed,
         preset=preset, loss=loss, unlabelled=unlabelled, control=control,
     )  # fmt: skip
@@ -141,7 +141,7 @@ def distill(
 
     Under 'torchrun' (or 'accelerate launch' on GPUs) many processes share the work.
     """
-    flags = _flags(
+    flags = recipe_fields(
         data=data, teacher=teacher, student=student, weights=weights, seed=seed,
         preset=preset, loss=loss, unlabelled=unlabelled, control=control,
     )  # fmt: skip
@@ -164,7 +164,7 @@ def finetune(
     """Fine-tune one model on your images, to be a teacher or to be exported as it is."""
     from edgetl.pipeline import finetune_only
 
-    flags = _flags(data=data, teacher=model, teacher_weights=weights, seed=seed)
+    flags = recipe_fields(data=data, teacher=model, teacher_weights=weights, seed=seed)
     asked = _recipe(recipe, flags, settings, print_config)
     place = out or _default_out(asked, asked.teacher.model)
     with _session(place, json) as reporter:
@@ -177,7 +177,7 @@ def export(
     run_folder: _Run, target: _Target = None, formats: _Formats = None, settings: _Set = None, json: _Json = False
 ) -> None:
     """Write ONNX, TFLite and OpenVINO files of a run for a device; integer ones too, once it was quantized."""
-    _on_run(run_folder, "export", _flags(target=target, formats=formats), settings, json)
+    _on_run(run_folder, "export", recipe_fields(target=target, formats=formats), settings, json)
 
 
 @app.command(epilog="Example: [bold]edgetl quantize runs/digits-mobilenetv2 --max-drop 0.01[/bold]")
@@ -195,7 +195,7 @@ def quantize(
     Each format climbs a ladder of remedies until its loss on the validation images is inside the bounds. If no rung is,
     the best one stays, and the exit code is 1.
     """
-    _on_run(run_folder, "quantize", _flags(scheme=scheme, max_drop=max_drop), settings, json)
+    _on_run(run_folder, "quantize", recipe_fields(scheme=scheme, max_drop=max_drop), settings, json)
 
 
 @app.command(epilog="Example: [bold]edgetl verify runs/digits-mobilenetv2[/bold]")
@@ -214,6 +214,15 @@ def bench(run_folder: _Run, settings: _Set = None, json: _Json = False) -> None:
     It measures anew each time it is asked; 'run' keeps what was measured until an artifact or the machine changes.
     """
     _on_run(run_folder, "bench", {}, settings, json)
+
+
+@app.command(epilog="Example: [bold]edgetl explain runs/digits-mobilenetv2[/bold]")
+def explain(run_folder: _Run, settings: _Set = None, json: _Json = False) -> None:
+    """Say why int8 is faster than float here, or is not: each reason with its share of the time, and what to do.
+
+    It times and profiles each file on this machine, anew each time it is asked. 'report' then shows it on the page.
+    """
+    _on_run(run_folder, "explain", {}, settings, json)
 
 
 @app.command(epilog="Example: [bold]edgetl report runs/digits-mobilenetv2[/bold]")
@@ -269,44 +278,9 @@ def init(
 
     if file.exists():
         raise ConfigError(str(file), "is already there", hint="Choose another name, or delete it first.")
-    asked = _recipe(None, _flags(data=data, teacher=teacher, student=student, target=target), None, False)
+    asked = _recipe(None, recipe_fields(data=data, teacher=teacher, student=student, target=target), None, False)
     write_atomic(file, recipe_template(asked))
     print(f"Wrote {file}. Now: edgetl run {file}")
-
-
-def _flags(**given: Any) -> dict[str, Any]:
-    """Turn flags into `section.field` values of the recipe; those not given leave the recipe alone."""
-    from edgetl.artifact import run_folders
-    from edgetl.recipes import preset_values, read_losses
-
-    places = {
-        "data": "data.path",
-        "teacher": "teacher.model",
-        "teacher_weights": "teacher.weights",
-        "student": "student.model",
-        "formats": "export.formats",
-        "scheme": "quantize.scheme",
-        "max_drop": "quantize.max_drop",
-        "unlabelled": "distill.unlabelled",
-    }
-    preset, loss, control = (given.pop(name, None) for name in ("preset", "loss", "control"))
-    flags = preset_values(preset) if preset else {}
-    flags |= {places.get(name, name): value for name, value in given.items() if value is not None}
-    if loss:
-        flags["distill.loss"] = read_losses(loss)
-    if control:
-        flags["control.seeds"] = _CONTROL_SEEDS
-    weights = flags.pop("weights", None)
-    if weights is not None:
-        flags["student.weights"] = weights
-        if not run_folders(flags.get("teacher.model", "")):
-            if weights not in ("default", "none"):
-                hint = "Say which with --set teacher.weights=FILE or --set student.weights=FILE."
-                raise ConfigError("--weights", "a file fits either the teacher or the student", hint=hint)
-            flags["teacher.weights"] = weights
-    if "export.formats" in flags:
-        flags["export.formats"] = [name.strip() for name in flags["export.formats"].split(",")]
-    return flags
 
 
 def _recipe(file: Path | None, flags: dict[str, Any], settings: list[str] | None, print_config: bool) -> "Recipe":
@@ -350,7 +324,7 @@ def _on_run(run_folder: Path, verb: str, flags: dict[str, Any], settings: list[s
     recipe = _with_overrides(folder.manifest["recipe"], flags, settings)
     with _session(run_folder, json) as reporter:
         folder = run_verb(verb, recipe, folder, reporter)
-    _show(folder, json)
+    _show(folder, json, report=f"{verb}.json" if verb == "explain" else None)
 
 
 @contextmanager
@@ -371,13 +345,18 @@ def _session(place: Path, json: bool) -> Iterator[Any]:
         raise typer.Exit(_INTERRUPTED) from None
 
 
-def _show(folder: Any, json: bool) -> None:
+def _show(folder: Any, json: bool, *, report: str | None = None) -> None:
+    """Show what a run has, or one stage's report."""
     from edgetl.processes import launched
-    from edgetl.terminal import print_json, print_run
+    from edgetl.terminal import print_explanation, print_json, print_run, read_report
 
     if not launched().first:
         return
-    if json:
+    if report and json:
+        print_json({"run": str(folder.path), **read_report(folder, report)})
+    elif report:
+        print_explanation(read_report(folder, report))
+    elif json:
         print_json({"run": str(folder.path), "metrics": folder.manifest["metrics"]})
     else:
         print_run(folder)

@@ -68,9 +68,14 @@ def run_chain(recipe: Recipe, out: Path, stages: Iterable[str], reporter: Report
         return teachers[0]  # asked to stop at its data
     if "distill" in stages:
         teachers = _assistants(recipe, out, teachers, reporter)
-    left_out = {"finetune"} if recipe.control.seeds else {"finetune", "control"}
-    wanted = [name for name in stages if name not in left_out]
+    wanted = [name for name in stages if name not in _left_out(recipe, stages)]
     return run_stages(recipe, out, "distill", wanted, reporter, teachers=teachers)
+
+
+def _left_out(recipe: Recipe, stages: tuple[str, ...]) -> set[str]:
+    """Stages that the chain has but that nobody asked for: `explain` is, by being the first or the last."""
+    asked = {"explain"} & {stages[0], stages[-1]} | ({"control"} if recipe.control.seeds else set())
+    return {"finetune", "control", "explain"} - asked
 
 
 def _teachers_for(recipe: Recipe, out: Path, stages: tuple[str, ...], reporter: Reporter) -> tuple[RunFolder, ...]:
@@ -119,7 +124,7 @@ def run_verb(verb: str, recipe: Recipe, folder: RunFolder, reporter: Reporter) -
     """Run one stage in an existing run, with those that it cannot do without.
 
     Args:
-        verb: 'export', 'quantize', 'verify', 'bench' or 'report'.
+        verb: 'export', 'quantize', 'verify', 'bench', 'explain' or 'report'.
         recipe: The run's own, with what the user changed.
         folder: The run.
         reporter: Hears the progress.
@@ -134,7 +139,9 @@ def run_verb(verb: str, recipe: Recipe, folder: RunFolder, reporter: Reporter) -
         if name in _NEEDS:
             require(_NEEDS[name])
     kind: Kind = folder.manifest["kind"]
-    again = {"verify", "bench"} & {verb}  # who asks for a proof or a measurement wants one of the files as they are now
+    again = {"verify", "bench", "explain"} & {
+        verb
+    }  # who asks for a proof or a measurement wants one of the files as they are now
     return run_stages(recipe, folder.path, kind, wanted, reporter, teachers=_teachers_of(folder), again=again)
 
 
@@ -252,7 +259,7 @@ def _preflight(recipe: Recipe, stages: tuple[str, ...], folder: RunFolder, repor
     for name in stages:
         if name in _NEEDS:
             require(_NEEDS[name])
-    if {"export", "quantize", "verify", "bench"} & set(stages):
+    if {"export", "quantize", "verify", "bench", "explain"} & set(stages):
         for extra in target.formats if recipe.export.formats == "auto" else recipe.export.formats:
             require(extra)
     if {"finetune", "distill"} & set(stages):

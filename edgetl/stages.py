@@ -11,7 +11,7 @@ from edgetl.stage import StageContext, StageFunction, StageResult
 
 __all__ = ["CHAIN", "STAGES", "TOGETHER", "Kind", "Stage", "inputs_of", "readers_of"]
 
-CHAIN = ("data", "finetune", "distill", "control", "export", "quantize", "verify", "bench", "report")
+CHAIN = ("data", "finetune", "distill", "control", "export", "quantize", "verify", "bench", "explain", "report")
 """Every stage, in order. Fine-tuning happens in the teacher's own run folder."""
 
 TOGETHER = ("finetune", "distill", "control")
@@ -105,6 +105,7 @@ STAGES: dict[str, Stage] = {
         _from("edgetl.verify.stage"), ("verify", "quantize"), ("data", *_TRAINED, "export", "quantize"), also=_measured
     ),
     "bench": Stage(_from("edgetl.bench.stage"), ("bench",), ("data", "export", "quantize"), also=_measured),
+    "explain": Stage(_from("edgetl.explain.stage"), ("bench",), ("data", "export", "quantize"), also=_measured),
     "report": Stage(
         _from("edgetl.report.stage"), reads=tuple(n for n in CHAIN if n != "report"), also=_teacher_weights
     ),

@@ -11,11 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from edgetl.artifact import RunFolder
 from edgetl.reporter import Advance, Reporter
 
-__all__ = ["TerminalReporter", "print_json", "print_run", "print_table"]
+__all__ = ["TerminalReporter", "print_explanation", "print_json", "print_run", "print_table", "read_report"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -83,8 +84,8 @@ def _is_number(text: str) -> bool:
 
 def print_run(folder: RunFolder) -> None:
     """Write what a run has so far: one line per artifact with whatever was measured."""
-    bench = _report(folder, "bench.json")
-    proofs, times = _by_file(_report(folder, "verify.json")), _by_file(bench)
+    bench = read_report(folder, "bench.json")
+    proofs, times = _by_file(read_report(folder, "verify.json")), _by_file(bench)
     rows = []
     for artifact in folder.artifacts() if folder.stage("export") else []:
         proof, timing = proofs.get(artifact["file"]), times.get(artifact["file"])
@@ -109,7 +110,47 @@ def print_run(folder: RunFolder) -> None:
     print(f"Report: {page}" if page.is_file() else f"Run: {folder.path}")
 
 
-def _report(folder: RunFolder, name: str) -> dict[str, Any]:
+def print_explanation(explained: dict[str, Any]) -> None:
+    """Write the reasons for each format: share of the integer file's time, milliseconds, reason and cure."""
+    console = Console(highlight=False)
+    for each in explained["about_machine"]:
+        console.print(_reason(each), end="\n\n")
+    for each in explained["formats"]:
+        headline, *reasons = each["findings"]
+        console.print(f"{each['integer']['file']}: {headline['what']}", style="bold", markup=False)
+        console.print(headline["advice"], markup=False)
+        console.print(_origin(each), style="dim", markup=False)
+        console.print(_reasons(reasons))
+        console.print()
+    fastest, machine = explained["fastest"], explained["machine"]
+    print(f"Fastest here: {fastest['file']}, {fastest['p50_ms']:.3g} ms")
+    print(f"Measured on: {machine['cpu']} ({machine['architecture']})")
+
+
+def _origin(explained: dict[str, Any]) -> str:
+    """What ran the file, and where the shares come from."""
+    runtime, threads = explained["runtime"], explained["threads"]
+    used = f"{threads} thread{'' if threads == 1 else 's'}"
+    return f"{runtime['name']} {runtime['version']} ({runtime['provider']}), {used}. {explained['origin']}"
+
+
+def _reasons(findings: list[dict[str, Any]]) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    table.add_column("share", justify="right")
+    table.add_column("ms", justify="right")
+    table.add_column("why, and what to do")
+    for each in findings:
+        share = "" if each["share"] is None else f"{each['share']:.0%}"
+        time_ms = "" if each["milliseconds"] is None else f"{each['milliseconds']:.3f}"
+        table.add_row(share, time_ms, _reason(each))
+    return table
+
+
+def _reason(finding: dict[str, Any]) -> Text:
+    return Text(finding["what"]).append(f"\n{finding['advice']}", style="dim")
+
+
+def read_report(folder: RunFolder, name: str) -> dict[str, Any]:
     """A stage's report, empty if the stage has not run."""
     if name not in folder.manifest["files"]:
         return {}

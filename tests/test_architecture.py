@@ -25,10 +25,11 @@ ROWS = [
     {"train"},
     {"distill", "compress"},
     {"export"},
-    {"verify", "bench"},
+    {"measure"},
+    {"verify", "bench", "explain"},
     {"report"},
     {"stages", "terminal"},
-    {"pipeline"},
+    {"pipeline", "flags"},
     {"cli"},
     {"__main__"},
 ]

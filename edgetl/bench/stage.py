@@ -9,17 +9,13 @@ import numpy as np
 
 from edgetl.artifact import shipped_bytes
 from edgetl.bench.stats import summarize
-from edgetl.data.index import read_index
 from edgetl.environment import machine
-from edgetl.errors import RunnerFailed
-from edgetl.runner.apart import time_apart
-from edgetl.runner.errors import RunnerError
+from edgetl.measure import threads_of, time_artifact, timed_images
 from edgetl.stage import StageContext, StageResult
 
 __all__ = ["BENCH_SCHEMA", "run"]
 
 BENCH_SCHEMA = 1
-_MAX_IMAGES = 32
 
 
 def run(context: StageContext) -> StageResult:
@@ -31,7 +27,7 @@ def run(context: StageContext) -> StageResult:
     """
     artifacts = context.folder.artifacts()
     entries = []
-    images = _some_images(context)
+    images = timed_images(context)
     with context.reporter.track("Bench", len(artifacts)) as advance:
         for artifact in artifacts:
             entries.append(_measure(context, artifact, images))
@@ -48,54 +44,22 @@ def run(context: StageContext) -> StageResult:
     return StageResult(metrics=_metrics(entries, fastest), details={"fastest": fastest["file"]})
 
 
-def _some_images(context: StageContext) -> list[Path]:
-    """Up to 32 images, evenly over the test split and so over its classes."""
-    index = read_index(context.folder)
-    samples = index.split("test")
-    places = np.linspace(0, len(samples) - 1, num=min(_MAX_IMAGES, len(samples))).astype(int)
-    return [index.file(samples[place]) for place in places]
-
-
 def _measure(context: StageContext, artifact: dict[str, str], images: list[Path]) -> dict[str, Any]:
-    path = context.folder.file(artifact["file"])
-    raw = _time(context, path, images)
+    bench = context.recipe.bench
+    raw = time_artifact(context, artifact["file"], images, threads_of(context), bench.min_seconds)
     runtime = raw["runtime"]
     return {
         **{key: artifact[key] for key in ("file", "format", "precision")},
         "runtime": {key: runtime[key] for key in ("name", "version", "provider")},
         "threads": runtime["threads"],
         "batch": runtime["input_batch"] or 1,
-        "size_bytes": shipped_bytes(path),
+        "size_bytes": shipped_bytes(context.folder.file(artifact["file"])),
         "peak_rss_bytes": raw["peak_rss_bytes"],
         "load_ms": raw["load_s"] * 1e3,
         "warmup_runs": raw["warmup_runs"],
         "inference": asdict(summarize(np.array(raw["infer_s"]), seed=context.recipe.seed)),
         "with_preprocessing": asdict(summarize(np.array(raw["total_s"]), seed=context.recipe.seed)),
     }
-
-
-def _time(context: StageContext, path: Path, images: list[Path]) -> dict[str, Any]:
-    bench = context.recipe.bench
-    try:
-        with context.reporter.library("timed inference"):
-            return time_apart(
-                path,
-                images,
-                threads=_threads(context),
-                warmup_runs=bench.warmup_runs,
-                min_samples=bench.min_samples,
-                min_seconds=bench.min_seconds,
-            )
-    except RunnerError as cause:
-        raise RunnerFailed(f"{path.name}: {cause}") from cause
-
-
-def _threads(context: StageContext) -> int:
-    """Threads of the recipe or the target, but no more than cores: they would wait for each other."""
-    asked = context.recipe.bench.threads
-    wanted = context.target.threads if asked == "auto" else asked
-    cores: int = machine()["cores"]
-    return min(wanted, cores)
 
 
 def _metrics(entries: list[dict[str, Any]], fastest: dict[str, Any]) -> dict[str, float]:

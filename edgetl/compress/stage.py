@@ -60,7 +60,11 @@ def run(context: StageContext) -> StageResult:
         context.reporter.say(line)
     artifacts = [{"file": e.file.name, "format": e.name, "precision": config.scheme} for e in formats if e.best]
     return StageResult(
-        details={"artifacts": artifacts, "calibration_images": len(calibration.files)},
+        details={
+            "artifacts": artifacts,
+            "calibration_images": len(calibration.files),
+            "float_layers": {each.name: list(each.best.in_float) for each in formats if each.best},
+        },
         failure=shortfall(formats, limits),
     )
 

@@ -66,6 +66,7 @@ def _view(context: StageContext, sources: Sources, rows: Sequence[Row], plots: P
         "format_names": FORMAT_NAMES,
         "verify": sources.verify,
         "bench": sources.bench,
+        "explain": sources.explain,
         "control": Gain(**sources.control["gain"]).sentence() if sources.control else "",
         "threads": sorted({row.bench["threads"] for row in rows if row.bench}),
         "slowest_ms": max((row.bench["inference"]["p50_ms"] for row in rows if row.bench), default=0.0),

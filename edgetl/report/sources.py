@@ -20,6 +20,7 @@ class Sources:
 
     verify: dict[str, Any] | None
     bench: dict[str, Any] | None
+    explain: dict[str, Any] | None
     control: dict[str, Any] | None
     student_epochs: list[dict[str, Any]]
     """One entry per epoch, in order; empty if the student was not trained here."""
@@ -43,6 +44,7 @@ def read_sources(context: StageContext) -> Sources:
     return Sources(
         verify=_json(path / "verify.json"),
         bench=_json(path / "bench.json"),
+        explain=_json(path / "explain.json"),
         control=_json(path / "control.json"),
         student_epochs=_json_lines(path / "metrics.jsonl"),
         teacher_epochs=_json_lines(teacher.path / "metrics.jsonl") if teacher else [],

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgetl.runner.backends.base import Session
-from edgetl.runner.commands import predict, read_contract, read_list, time_model
+from edgetl.runner.commands import predict, profile_model, read_contract, read_list, time_model
 from edgetl.runner.errors import RunnerError
 
 _ABOUT = """\
@@ -25,6 +25,7 @@ Each command prints one JSON object. On an error that is {"error": "what, where,
 examples:
   python -m edgetl.runner predict model.w8a8.tflite --files images.json --out probabilities.npy
   python -m edgetl.runner time model.fp32.onnx --files images.json --threads 4
+  python -m edgetl.runner profile model.w8a8.onnx --files images.json --threads 4
 """
 
 
@@ -62,6 +63,16 @@ def _time(options: argparse.Namespace) -> dict[str, Any]:
     )
 
 
+def _profile(options: argparse.Namespace) -> dict[str, Any]:
+    return profile_model(
+        options.model,
+        read_list(options.files),
+        Session(threads=options.threads),
+        warmup_runs=options.warmup,
+        runs=options.runs,
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m edgetl.runner", description=_ABOUT, epilog=_AFTER, formatter_class=raw)
@@ -90,6 +101,16 @@ def _parser() -> argparse.ArgumentParser:
         "--min-seconds", type=float, default=1.0, metavar="T", help="shortest timed period of each series (default 1)"
     )
     timing.set_defaults(run=_time)
+    profiling = commands.add_parser(
+        "profile",
+        help="tell the time of each operator",
+        description="Tell which operators the runtime executes, whether each computes in integers or in float, and its"
+        " seconds over all runs, where the runtime keeps them. Times of a whole inference are those of 'time'.",
+    )
+    _add_common(profiling)
+    profiling.add_argument("--warmup", type=_whole, default=10, metavar="W", help="runs that do not count (default 10)")
+    profiling.add_argument("--runs", type=_whole, default=50, metavar="R", help="runs that do (default 50)")
+    profiling.set_defaults(run=_profile)
     return parser
 
 

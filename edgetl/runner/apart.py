@@ -1,4 +1,4 @@
-"""Predict and time in a fresh process, as on a device; the results come back as arrays and plain data."""
+"""Predict, time and profile in a fresh process, as on a device; the results come back as arrays and plain data."""
 
 import json
 import tempfile
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgetl.runner.launch import call_runner
 
-__all__ = ["predict_apart", "time_apart"]
+__all__ = ["predict_apart", "profile_apart", "time_apart"]
 
 _START_TIMEOUT_S, _IMAGE_TIMEOUT_S = 120.0, 5.0
 _CALL_TIMEOUT_S = 20.0
@@ -34,10 +34,7 @@ def predict_apart(model: Path, files: Sequence[Path], *, threads: int) -> tuple[
     """
     with tempfile.TemporaryDirectory(prefix="edgetl-") as folder:
         out = Path(folder, "probabilities.npy")
-        arguments = ["predict", str(model), "--files", _list(files, folder), "--out", str(out)]
-        facts = call_runner(
-            [*arguments, "--threads", str(threads)], timeout_s=_START_TIMEOUT_S + _IMAGE_TIMEOUT_S * len(files)
-        )
+        facts = _ask("predict", model, files, {"threads": threads, "out": out}, _IMAGE_TIMEOUT_S * len(files))
         probabilities_NK: NDArray[np.float32] = np.load(out)
     return probabilities_NK, facts
 
@@ -52,11 +49,24 @@ def time_apart(
     """
     limits = {"threads": threads, "warmup": warmup_runs, "min-samples": min_samples, "min-seconds": min_seconds}
     series_s = min_seconds + _CALL_TIMEOUT_S * (warmup_runs + min_samples)
+    return _ask("time", model, files, limits, 2 * series_s)
+
+
+def profile_apart(model: Path, files: Sequence[Path], *, threads: int, warmup_runs: int, runs: int) -> dict[str, Any]:
+    """Time a model's operators; returns what `runner.commands.profile_model` does.
+
+    Raises:
+        RunnerError: It cannot be opened or run, or an image cannot be read.
+    """
+    limits = {"threads": threads, "warmup": warmup_runs, "runs": runs}
+    return _ask("profile", model, files, limits, _CALL_TIMEOUT_S * (warmup_runs + runs))
+
+
+def _ask(command: str, model: Path, files: Sequence[Path], options: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="edgetl-") as folder:
-        arguments = ["time", str(model), "--files", _list(files, folder)]
-        for name, value in limits.items():
-            arguments += [f"--{name}", str(value)]
-        return call_runner(arguments, timeout_s=_START_TIMEOUT_S + 2 * series_s)
+        given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        arguments = [command, str(model), "--files", _list(files, folder), *given]
+        return call_runner(arguments, timeout_s=_START_TIMEOUT_S + timeout_s)
 
 
 def _list(files: Sequence[Path], folder: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from edgetl.runner.errors import BrokenModel, RunnerError
 from edgetl.runner.memory import peak_rss_bytes, rss_bytes
 from edgetl.runner.timing import time_calls
 
-__all__ = ["predict", "read_contract", "read_list", "time_model"]
+__all__ = ["predict", "profile_model", "read_contract", "read_list", "time_model"]
 
 _FILES_AT_ONCE = 128
 
@@ -107,7 +108,7 @@ def time_model(
     load_s = clock() - start
     contract = _embedded(path, model)
     sources = [_read_bytes(file) for file in files]
-    feeds = [model.prepare(_batch(model, image[np.newaxis])) for image in _read_images(contract, files)]
+    feeds = _feeds(model, contract, files)
 
     def total(turn: int) -> None:
         image = contract.preprocess(load_image(sources[turn % len(sources)]))
@@ -123,6 +124,27 @@ def time_model(
         "peak_rss_bytes": peak_rss_bytes(),
         "runtime": model.facts(),
     }
+
+
+def profile_model(path: Path, files: list[Path], session: Session, *, warmup_runs: int, runs: int) -> dict[str, Any]:
+    """Tell which operators the runtime executes, and how long each takes.
+
+    Returns:
+        `operators`, each with `name`, `type`, `computes` (integer, float or None), `calls` of a run and `seconds` over
+        all `runs` (None where the runtime tells none, and then `timed` is false); `source` of the times, or why there
+        are none; `warmup_runs` and `runtime`.
+
+    Raises:
+        RunnerError: The model cannot be opened or run, carries no contract, or an image cannot be read.
+    """
+    model = open_model(path, session)
+    feeds = _feeds(model, _embedded(path, model), files)
+    profile = model.profile(feeds, warmup_runs=warmup_runs, runs=runs)
+    return {**asdict(profile), "runs": runs, "warmup_runs": warmup_runs, "runtime": model.facts()}
+
+
+def _feeds(model: Backend, contract: Contract, files: list[Path]) -> list[Any]:
+    return [model.prepare(_batch(model, image[np.newaxis])) for image in _read_images(contract, files)]
 
 
 def _embedded(path: Path, model: Backend) -> Contract:

@@ -1,7 +1,6 @@
 """What the bench stage writes of real artifacts, timed in real processes."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import tiny_run
@@ -46,22 +45,6 @@ def test_the_size_of_openvino_includes_its_weights(tmp_path):
     context = tiny_run.context(tmp_path, [("openvino", "fp32", {})])
     files = [context.folder.file(f"model.fp32{suffix}") for suffix in (".xml", ".bin")]
     assert shipped_bytes(files[0]) == sum(file.stat().st_size for file in files)
-
-
-def test_up_to_32_images_are_spread_over_the_test_split(tmp_path):
-    context = tiny_run.context(tmp_path, [])
-    names = [file.name for file in stage._some_images(context)]
-    assert len(set(names)) == 32
-    assert names[0].endswith("000.png")
-    assert names[-1].endswith("059.png")
-
-
-@pytest.mark.parametrize(("asked", "expected"), [("auto", 2), (1, 1), (256, machine()["cores"])])
-def test_threads_are_those_asked_for_but_no_more_than_cores(asked, expected, tmp_path):
-    context = tiny_run.context(tmp_path, [])
-    bench = context.recipe.bench.model_copy(update={"threads": asked})
-    context = replace(context, recipe=context.recipe.model_copy(update={"bench": bench}))
-    assert stage._threads(context) == min(expected, machine()["cores"])
 
 
 def test_an_artifact_that_does_not_run_is_named(tmp_path):

@@ -5,7 +5,20 @@ import json
 import pytest
 import yaml
 
-VERBS = ["run", "distill", "finetune", "export", "quantize", "verify", "bench", "report", "targets", "doctor", "init"]
+VERBS = [
+    "run",
+    "distill",
+    "finetune",
+    "export",
+    "quantize",
+    "verify",
+    "bench",
+    "explain",
+    "report",
+    "targets",
+    "doctor",
+    "init",
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -41,6 +41,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         _write_images(path, labels)
         (path / "verify.json").write_text(json.dumps(verify_json()), encoding="utf-8")
         (path / "bench.json").write_text(json.dumps(bench_json()), encoding="utf-8")
+        (path / "explain.json").write_text(json.dumps(explain_json()), encoding="utf-8")
         _write_curve(path, 0.91)
         _write_teacher(path / "teacher")
         manifest = _manifest(labels)
@@ -117,6 +118,39 @@ def bench_json() -> dict[str, Any]:
         "target": "rpi4",
         "measured_on": "this machine",
         "artifacts": entries,
+    }
+
+
+def explain_json() -> dict[str, Any]:
+    """Reasons for one format, on a machine that is not the target."""
+    about = {"kind": "target", "what": "Not the target.", "share": None, "milliseconds": None, "advice": "Go there."}
+    findings = [
+        {
+            "kind": "speed",
+            "what": "w8a8 is 1.23 times as fast.",
+            "share": None,
+            "milliseconds": 1.23,
+            "advice": "Ship it.",
+        },
+        {"kind": "layers", "what": "53 layers.", "share": 0.75, "milliseconds": 0.876, "advice": "Here they win."},
+        {"kind": "threads", "what": "One thread was used.", "share": None, "milliseconds": None, "advice": "More."},
+    ]
+    entry = {
+        "format": "onnx",
+        "runtime": {"name": "onnxruntime", "version": "1.31.1", "provider": "CPUExecutionProvider"},
+        "threads": 1,
+        "speedup": 1.23,
+        "origin": "Shares of 1.17 ms.",
+        "findings": findings,
+    }
+    return {
+        "schema_version": 1,
+        "measured_on": "this machine",
+        "machine": bench_json()["machine"],
+        "target": "rpi4",
+        "about_machine": [about],
+        "fastest": {"file": "model.w8a8.onnx", "p50_ms": 1.23},
+        "formats": [entry],
     }
 
 

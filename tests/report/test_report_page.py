@@ -88,6 +88,35 @@ def test_the_page_stands_without_anything_but_the_data_stage(make_run, page_of):
     assert "No artifact has been verified or timed yet." in text
 
 
+def test_the_reasons_for_int8_have_a_section_of_their_own(make_run, page_of):
+    text = readable(page_of(make_run()))
+    section = text[text.index('id="explain"') : text.index('id="training"')]
+    assert "Fastest: <code>model.w8a8.onnx</code>, 1.23 ms." in section
+    assert "<strong>Not the target.</strong> Go there." in section
+    assert "ONNX: w8a8 is 1.23 times as fast.</h3> <p>Ship it.</p>" in section
+    assert "53 layers.<small>Here they win.</small>" in section
+    assert '<td data-name="Share">75 %<span class="bar"><i style="width: 75.0%"></i></span></td>' in section
+    assert '<td data-name="Time">0.876 ms</td>' in section
+    assert 'One thread was used.<small>More.</small></td> <td data-name="Share">–</td>' in section
+    assert "onnxruntime 1.31.1 (CPUExecutionProvider), 1 thread. Shares of 1.17 ms." in section
+
+
+def test_a_run_that_nobody_asked_to_explain_has_no_such_section(make_run, page_of):
+    assert "Why int8" not in page_of(make_run(without=("explain.json",)))
+
+
+def test_names_of_operators_stay_text(make_run, page_of):
+    def attack(data):
+        data["formats"][0]["findings"][1] |= {"what": HOSTILE, "advice": HOSTILE}
+        data["formats"][0]["origin"] = data["about_machine"][0]["what"] = HOSTILE
+
+    context = make_run()
+    rewrite(context, "explain.json", attack)
+    page = page_of(context)
+    assert not [tag for tag, _ in Elements(page).found if tag == "script"]
+    assert html.unescape(page).count(HOSTILE) == 4
+
+
 def test_hostile_labels_stay_text(make_run, page_of):
     page = page_of(make_run(labels=(HOSTILE, "dog\udce9")))
     elements = Elements(page).found

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.runner.errors import BrokenModel, MissingRuntime, UnsupportedDevice, WrongImages
+from edgetl.runner.operators import Profile
 
 __all__ = ["Backend", "Session", "UnsupportedDevice"]
 
@@ -82,6 +83,18 @@ class Backend(ABC):
     @abstractmethod
     def contract_json(self) -> str | None:
         """The contract that the file carries, or None."""
+
+    def profile(self, feeds: list[Any], *, warmup_runs: int, runs: int) -> Profile:  # noqa: ARG002  backends use them
+        """Tell the operators that the runtime executes, with their times where it keeps them.
+
+        It may open the file a second time, since a runtime that keeps times is slower than the one that is timed.
+
+        Args:
+            feeds: What `prepare` made, at least one; they take turns.
+            warmup_runs: Runs that do not count.
+            runs: Runs that do.
+        """
+        return Profile([], timed=False, source=f"{self.module} tells nothing about its operators here")
 
     @property
     def batch(self) -> int | None:

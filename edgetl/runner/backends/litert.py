@@ -1,5 +1,6 @@
 """LiteRT, formerly TensorFlow Lite: runs `.tflite` files on the CPU."""
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.runner.backends.base import Backend, Session
+from edgetl.runner.backends.litert_profile import TRIED_RELEASES, library_of, operators_of
 from edgetl.runner.contract import METADATA_KEY
-from edgetl.runner.errors import MissingRuntime
+from edgetl.runner.errors import MissingRuntime, RunnerError
+from edgetl.runner.operators import Operator, Profile, computes
 from edgetl.runner.tflite_metadata import read_metadata
 
 __all__ = ["LiteRtBackend"]
@@ -62,6 +65,34 @@ class LiteRtBackend(Backend):
             raw = (raw.astype(np.float32) - zero_point) * scale
         probabilities_NK: NDArray[np.float32] = np.asarray(raw, dtype=np.float32)
         return probabilities_NK
+
+    def profile(self, feeds: list[Any], *, warmup_runs: int, runs: int) -> Profile:
+        runtime = self.runtime()
+        tried = ", ".join(f"{release}x" for release in TRIED_RELEASES)
+        why = f"{runtime.__name__.replace('_', '-')} {runtime.__version__} tells no times (ai-edge-litert {tried} does)"
+        if library := library_of(runtime):
+            try:
+                operators = self._timed(library, feeds, warmup_runs, runs)
+                return Profile(operators, timed=True, source="LiteRT's profiler, through its compiled-model interface")
+            except RunnerError as cause:
+                why = str(cause)
+        return Profile(self._graph(), timed=False, source=f"{why}; counted from the graph")
+
+    def _timed(self, library: Path, feeds: list[Any], warmup_runs: int, runs: int) -> list[Operator]:
+        """Operators that XNNPACK did not take have the names of the graph, which knows what they compute in."""
+        limits = {"threads": self._threads, "warmup_runs": warmup_runs, "runs": runs}
+        found = operators_of(library, self._path, feeds, **limits)
+        known = {each.type: each.computes for each in self._graph()}
+        return [replace(each, computes=each.computes or known.get(each.type)) for each in found]
+
+    def _graph(self) -> list[Operator]:
+        """The file's operators without times; what stands for a delegate is none of them."""
+        dtypes = {each["index"]: each["dtype"].__name__ for each in self._interpreter.get_tensor_details()}
+        operators = [each for each in self._interpreter._get_ops_details() if each["op_name"] != "DELEGATE"]
+        return [
+            Operator(str(each["index"]), each["op_name"], computes(dtypes.get(int(each["inputs"][0]), "")), None)
+            for each in operators
+        ]
 
     def provider(self) -> str:
         # No public call tells whether a delegate took part of the graph; both runtimes have this one.

@@ -1,0 +1,1 @@
+"""Why an integer artifact is, or is not, faster than the float one on this machine."""

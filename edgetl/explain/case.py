@@ -1,0 +1,88 @@
+"""What the reasons are found from, and what a reason is."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgetl.runner.operators import Operator
+
+__all__ = ["ALIKE", "Case", "Finding", "Machine", "Measured"]
+
+ALIKE = 0.03
+"""Times closer than this are called equal; two processes that time one file differ by as much."""
+
+_DOT_PRODUCTS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one artifact did on this machine: its median with the threads of the case, its operators with one."""
+
+    file: str
+    precision: str
+    p50_ms: float
+    operators: tuple[Operator, ...]
+    timed: bool
+    """Whether the runtime told times by operator."""
+
+    runs: int
+    """Runs that the operators' seconds are the sum of."""
+
+    def milliseconds(self, operators: Iterable[Operator] | None = None) -> float:
+        """Time of one inference in some of its operators, or in all."""
+        chosen = self.operators if operators is None else operators
+        return sum(each.seconds or 0.0 for each in chosen) * 1e3 / self.runs
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine that was measured."""
+
+    cpu: str
+    architecture: str
+    instruction_sets: tuple[str, ...]
+
+    @property
+    def dot_product(self) -> str:
+        """Its instruction sets that multiply and add 8-bit integers in one step, as text; empty without."""
+        return ", ".join(name for name in _DOT_PRODUCTS if name in self.instruction_sets)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A float and an integer artifact of one format, measured alike."""
+
+    before: Measured
+    """The float one."""
+
+    after: Measured
+    """The integer one."""
+
+    threads: int
+    one_thread_ms: tuple[float, float] | None
+    """Medians of both with one thread; None if that is what was measured anyway."""
+
+    physical_cores: int | None
+    """Of this machine; None where the system does not tell."""
+
+    float_layers: int | None = None
+    """Layers of this format that the quantizer had to leave in float; None if it did not say."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether operators of both can be compared."""
+        return self.before.timed and self.after.timed
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason."""
+
+    kind: str
+    what: str
+    share: float | None
+    """Part of the integer artifact's profiled time, as a fraction of 1; None if it has no time of its own."""
+
+    milliseconds: float | None
+    """Time of one inference; None likewise."""
+
+    advice: str

@@ -1,0 +1,172 @@
+"""The explain stage: time and profile the float and the integer artifact of each format; write `explain.json`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from edgetl.environment import machine
+from edgetl.errors import RunFolderError
+from edgetl.explain.case import Case, Machine, Measured
+from edgetl.explain.findings import findings
+from edgetl.explain.surroundings import about_machine
+from edgetl.measure import profile_artifact, threads_of, time_artifact, timed_images
+from edgetl.runner.operators import Operator
+from edgetl.stage import StageContext, StageResult
+
+__all__ = ["EXPLAIN_FILE", "EXPLAIN_SCHEMA", "run"]
+
+EXPLAIN_SCHEMA = 1
+EXPLAIN_FILE = "explain.json"
+_TIMED_S = 0.3
+"""Long enough for a median; 'edgetl bench' is there for tails and intervals."""
+
+_PROFILES = 3
+"""Profiles of each file, of which the fastest counts: means of runs that another program disturbed would mislead."""
+
+_PROFILED_MS = 500.0
+_FEWEST_RUNS, _MOST_RUNS = 20, 100
+"""Half a second of each; a runtime's trace of more runs would take more memory than a small device has."""
+
+_SLOWED = 1.1
+"""Operators that take so much more than the whole inference without a profiler were slowed down by it."""
+
+Artifact = dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What was seen of one artifact."""
+
+    measured: Measured
+    runtime: dict[str, Any]
+    source: str
+
+
+def run(context: StageContext) -> StageResult:
+    """Say of each format whether its integer artifact is faster than its float one here, and why.
+
+    Raises:
+        RunFolderError: No format has both.
+        RunnerFailed: A runtime is missing, died, or would not compute where it was asked to.
+    """
+    pairs = _pairs(context)
+    images, formats = timed_images(context), []
+    with context.reporter.track("Explain", len(pairs)) as advance:
+        for before, after in pairs:
+            formats.append(_explain(context, before, after, images))
+            advance(1, after["file"])
+    report = {
+        "schema_version": EXPLAIN_SCHEMA,
+        "measured_on": "this machine",
+        "machine": machine(),
+        "target": context.target.name,
+        "about_machine": [asdict(each) for each in about_machine(_machine(), context.target)],
+        "fastest": _fastest(formats),
+        "formats": formats,
+    }
+    (context.out / EXPLAIN_FILE).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return StageResult(
+        metrics={f"{each['format']}_{each['integer']['precision']}_speedup": each["speedup"] for each in formats}
+    )
+
+
+def _pairs(context: StageContext) -> list[tuple[Artifact, Artifact]]:
+    """Float and integer artifacts of one format."""
+    artifacts, path = context.folder.artifacts(), context.folder.path
+    floats = {each["format"]: each for each in artifacts if each["precision"] == "fp32"}
+    integers = [each for each in artifacts if each["precision"] != "fp32"]
+    if not integers:
+        raise RunFolderError(f"{path}: has no integer artifact to explain. 'edgetl quantize' makes them")
+    pairs = [(floats[each["format"]], each) for each in integers if each["format"] in floats]
+    if not pairs:
+        raise RunFolderError(f"{path}: has no float artifact to compare with. 'edgetl export' makes them")
+    return pairs
+
+
+def _explain(context: StageContext, before: Artifact, after: Artifact, images: list[Path]) -> dict[str, Any]:
+    threads = threads_of(context)
+    looks = [_look(context, artifact, images, threads) for artifact in (before, after)]
+    one_thread_ms = None
+    if threads > 1:
+        one_thread_ms = (_median_ms(context, before, images, 1), _median_ms(context, after, images, 1))
+    cores, in_float = psutil.cpu_count(logical=False), _float_layers(context, after["format"])
+    case = Case(looks[0].measured, looks[1].measured, threads, one_thread_ms, cores, in_float)
+    return {
+        "format": after["format"],
+        "runtime": looks[1].runtime,
+        "threads": threads,
+        "speedup": case.before.p50_ms / case.after.p50_ms,
+        "origin": _origin(looks[1], one_thread_ms[1] if one_thread_ms else case.after.p50_ms),
+        "float": _told(case.before),
+        "integer": _told(case.after),
+        "findings": [asdict(each) for each in findings(case)],
+    }
+
+
+def _look(context: StageContext, artifact: Artifact, images: list[Path], threads: int) -> _Look:
+    p50_ms = _median_ms(context, artifact, images, threads)
+    runs = int(min(max(_PROFILED_MS / p50_ms, _FEWEST_RUNS), _MOST_RUNS))
+    raw = min((profile_artifact(context, artifact["file"], images, runs) for _ in range(_PROFILES)), key=_total_s)
+    operators = tuple(Operator(**each) for each in raw["operators"])
+    measured = Measured(artifact["file"], artifact["precision"], p50_ms, operators, raw["timed"], raw["runs"])
+    return _Look(measured, {key: raw["runtime"][key] for key in ("name", "version", "provider")}, raw["source"])
+
+
+def _total_s(raw: dict[str, Any]) -> float:
+    return sum(each["seconds"] or 0.0 for each in raw["operators"])
+
+
+def _median_ms(context: StageContext, artifact: Artifact, images: list[Path], threads: int) -> float:
+    raw = time_artifact(context, artifact["file"], images, threads, _TIMED_S)
+    return float(np.median(raw["infer_s"])) * 1e3
+
+
+def _machine() -> Machine:
+    facts = machine()
+    return Machine(facts["cpu"], facts["architecture"], tuple(facts["instruction_sets"]))
+
+
+def _float_layers(context: StageContext, format_name: str) -> int | None:
+    """How many layers the quantizer had to leave in float; None if it is too old to say."""
+    record = context.folder.stage("quantize") or {}
+    return len(record["float_layers"].get(format_name, [])) if "float_layers" in record else None
+
+
+def _fastest(formats: list[dict[str, Any]]) -> dict[str, Any]:
+    files = [each[side] for each in formats for side in ("float", "integer")]
+    fastest = min(files, key=lambda file: file["p50_ms"])
+    return {key: fastest[key] for key in ("file", "p50_ms")}
+
+
+def _origin(look: _Look, one_thread_ms: float) -> str:
+    """Say where the shares come from, and what is wrong with them."""
+    if not look.measured.timed:
+        return f"No shares: {look.source}."
+    operators_ms = look.measured.milliseconds()
+    caveat = " It takes time itself, so that small operators look larger than they are."
+    slowed = operators_ms > _SLOWED * one_thread_ms
+    all_of_it = f"Shares of the {operators_ms:.3g} ms that all operators take with one thread, by {look.source}."
+    return all_of_it + (caveat if slowed else "")
+
+
+def _told(measured: Measured) -> dict[str, Any]:
+    return {
+        "file": measured.file,
+        "precision": measured.precision,
+        "p50_ms": measured.p50_ms,
+        "operators_ms": measured.milliseconds() if measured.timed else None,
+        "operators": list(_operators(measured)),
+    }
+
+
+def _operators(measured: Measured) -> Iterator[dict[str, Any]]:
+    for each in measured.operators:
+        took_ms = None if each.seconds is None else measured.milliseconds([each])
+        told = asdict(each) | {"milliseconds": took_ms}
+        del told["seconds"]
+        yield told

@@ -1,0 +1,63 @@
+"""'edgetl explain' as a user runs it on a finished run."""
+
+import json
+
+from edgetl.config import Recipe
+from edgetl.pipeline import _left_out, selection
+
+
+def keep_one_format(run, wanted="onnx"):
+    """Make the test shorter: a run that has only one format."""
+    file = run / "manifest.json"
+    manifest = json.loads(file.read_text())
+    for name in ("export", "quantize"):
+        stage = manifest["stages"][name]
+        stage["artifacts"] = [each for each in stage["artifacts"] if each["format"] == wanted]
+    file.write_text(json.dumps(manifest))
+
+
+def without_integers(run):
+    file = run / "manifest.json"
+    manifest = json.loads(file.read_text())
+    del manifest["stages"]["quantize"]
+    file.write_text(json.dumps(manifest))
+
+
+def test_explain_says_why_and_report_shows_it(edgetl, run_copy):
+    keep_one_format(run_copy)
+    done = edgetl("explain", run_copy, "--set", "bench.threads=1")
+    assert done.returncode == 0, done.stderr
+    assert "explain: done in" in done.stderr
+    text = " ".join(done.stdout.split())
+    assert "model.w8a8.onnx: w8a8 " in text
+    assert "by ONNX Runtime's profiler" in text
+    assert "layers in integers" in text
+    assert "not of the target, Raspberry Pi 4" in text
+    assert "Fastest here: model." in text
+    assert json.loads((run_copy / "explain.json").read_text())["schema_version"] == 1
+    assert "report.html" not in json.loads((run_copy / "manifest.json").read_text())["files"]
+    assert edgetl("report", run_copy).returncode == 0
+    assert "Why int8 is faster here, or is not" in (run_copy / "report.html").read_text()
+
+
+def test_explain_for_programs_prints_the_report(edgetl, run_copy):
+    keep_one_format(run_copy)
+    done = edgetl("explain", run_copy, "--set", "bench.threads=1", "--json")
+    told = json.loads(done.stdout)
+    assert told == {"run": str(run_copy), **json.loads((run_copy / "explain.json").read_text())}
+
+
+def test_a_run_without_integers_is_one_line_and_two(edgetl, run_copy):
+    without_integers(run_copy)
+    done = edgetl("explain", run_copy)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        f"edgetl: {run_copy}: has no integer artifact to explain. 'edgetl quantize' makes them"
+    )
+
+
+def test_run_leaves_it_out_unless_it_is_asked_for(finished_run):
+    assert "explain" not in json.loads((finished_run / "manifest.json").read_text())["stages"]
+    for first, last, left_out in ((None, None, True), ("bench", "report", True), ("explain", None, False)):
+        assert ("explain" in _left_out(Recipe(), selection(first, last))) == left_out
+    assert "explain" not in _left_out(Recipe(), selection(None, "explain"))
