@@ -16,6 +16,7 @@ from edgetl.report import making, words
 from edgetl.report.palette import DARK, LIGHT
 from edgetl.report.pictures import Gallery, sample_gallery
 from edgetl.report.plots import Plots
+from edgetl.report.quantization import LARGEST_CHART
 from edgetl.report.rows import FORMAT_NAMES, Row, short_names
 from edgetl.report.sources import Sources
 from edgetl.report.summary import headline_tiles, student_name, teacher_name, verdict
@@ -66,6 +67,8 @@ def _view(context: StageContext, sources: Sources, rows: Sequence[Row], plots: P
         "format_names": FORMAT_NAMES,
         "verify": sources.verify,
         "bench": sources.bench,
+        "quantize": sources.quantize,
+        "largest_chart": LARGEST_CHART,
         "explain": sources.explain,
         "control": Gain(**sources.control["gain"]).sentence() if sources.control else "",
         "threads": sorted({row.bench["threads"] for row in rows if row.bench}),

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from edgetl.report.curves import training_figure
 from edgetl.report.drawing import house_style, inline_svg, save_png
 from edgetl.report.figures import PlotPoint, accuracy_latency_figure, front_of, point_id
+from edgetl.report.quantization import ladder_figure, ladder_height, sensitivity_figure, sensitivity_height
 from edgetl.report.rows import Row, short_names
 from edgetl.report.sources import Sources
 from edgetl.report.words import milliseconds, percent
@@ -19,6 +20,7 @@ __all__ = ["Plot", "Plots", "draw_plots"]
 _Size = tuple[float, float]
 _WIDE_PARETO, _NARROW_PARETO = (8.6, 4.6), (3.9, 4.4)
 _WIDE_TRAINING, _NARROW_TRAINING = (8.6, 3.1), (3.9, 5.6)
+_WIDE_ROWS, _NARROW_ROWS = 8.6, 3.9
 """Width and height in inches; a phone gets the narrow ones, since the texts of a wide one would be tiny there."""
 
 
@@ -43,6 +45,12 @@ class Plots:
     training: Plot | None
     """None if nothing was trained in this run."""
 
+    ladder: Plot | None
+    """None if nothing was quantized, or no integer file ran."""
+
+    sensitivity: Plot | None
+    """None if it was not measured."""
+
 
 def draw_plots(sources: Sources, rows: Sequence[Row], png: Path) -> Plots:
     """Draw what there is data for, and write the Pareto plot to `png` as well."""
@@ -55,6 +63,8 @@ def draw_plots(sources: Sources, rows: Sequence[Row], png: Path) -> Plots:
             pareto=_pareto(points, sources.verify["reference"]["top1"], png) if points and sources.verify else None,
             front=tuple(drawn[i].file for i in front_of(points)),
             training=_training(trained) if sources.student_epochs else None,
+            ladder=_ladder(sources.quantize) if sources.quantize else None,
+            sensitivity=_sensitivity(sources.quantize) if sources.quantize else None,
         )
 
 
@@ -74,6 +84,32 @@ def _training(curves: dict[str, list[dict[str, Any]]]) -> Plot:
     return _both(
         draw, (_WIDE_TRAINING, _NARROW_TRAINING), "training", "Validation top-1 and training loss by epoch", {}
     )
+
+
+def _ladder(receipt: dict[str, Any]) -> Plot | None:
+    attempts = [each for each in receipt["attempts"] if each["measured"]]
+    if not attempts:
+        return None
+    height = ladder_height(attempts)
+
+    def draw(size: _Size) -> Figure:
+        return ladder_figure(attempts, receipt["limits"]["max_flips"], size)
+
+    sizes = ((_WIDE_ROWS, height), (_NARROW_ROWS, height))
+    return _both(draw, sizes, "ladder", "Answers that change on each rung of the ladder", {})
+
+
+def _sensitivity(receipt: dict[str, Any]) -> Plot | None:
+    units = receipt["sensitivity"]
+    if not units:
+        return None
+    height = sensitivity_height(units)
+
+    def draw(size: _Size) -> Figure:
+        return sensitivity_figure(units, size)
+
+    sizes = ((_WIDE_ROWS, height), (_NARROW_ROWS, height))
+    return _both(draw, sizes, "sensitivity", "The roundings that cost most", {})
 
 
 def _both(

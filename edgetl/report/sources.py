@@ -20,6 +20,7 @@ class Sources:
 
     verify: dict[str, Any] | None
     bench: dict[str, Any] | None
+    quantize: dict[str, Any] | None
     explain: dict[str, Any] | None
     control: dict[str, Any] | None
     student_epochs: list[dict[str, Any]]
@@ -44,6 +45,7 @@ def read_sources(context: StageContext) -> Sources:
     return Sources(
         verify=_json(path / "verify.json"),
         bench=_json(path / "bench.json"),
+        quantize=_json(path / "quantize.json"),
         explain=_json(path / "explain.json"),
         control=_json(path / "control.json"),
         student_epochs=_json_lines(path / "metrics.jsonl"),

@@ -149,14 +149,12 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(edgetl, strip
     settings = quick(student__epochs=12, checkpoint_seconds=0)
     flags = ("--data", stripes, "--teacher", "test_resnet", "--student", "test_resnet", *settings)
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "edgetl", "distill", *map(str, flags), "--out", str(out)]
-    process = subprocess.Popen(
-        command,
-        env=environment_of(cache),
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    # A shell's background job ignores Ctrl-C; not with preexec_fn, which forks this process, threads and all.
+    start = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from edgetl.cli import main; main()"
     )
+    command = [sys.executable, "-c", start, "distill", *map(str, flags), "--out", str(out)]
+    process = subprocess.Popen(command, env=environment_of(cache), stderr=subprocess.PIPE, text=True)
     while not list((out / ".checkpoint-distill").glob("student/step-00000001?.json")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)

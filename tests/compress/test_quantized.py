@@ -1,20 +1,27 @@
 """Integer artifacts of a network that has learned the digits, in all formats."""
 
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import small_run
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from heard import Heard
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from edgetl.artifact import RunFolder
+from edgetl.compress.calibration import choose_calibration
 from edgetl.compress.formats import quantizer_for
 from edgetl.compress.planner import Planner
 from edgetl.compress.sweep import SweepSettings
 from edgetl.compress.widths import paired_width
 from edgetl.data.index import read_index
-from edgetl.errors import RunFolderError
+from edgetl.errors import AlreadyInteger, DataError, ProofFailed, RunFolderError
 from edgetl.export import stage as export
 from edgetl.export.tflite import write_tflite
 from edgetl.pipeline import run_stages
@@ -189,3 +196,104 @@ def test_a_tflite_file_of_a_larger_batch_is_quantized_too(batch, images, run, di
     probabilities_NK = model.run(digits[0][:51])
     expected_NK = opened(run, "fp32", ".tflite").run(digits[0][:51])
     assert (probabilities_NK.argmax(1) == expected_NK.argmax(1)).mean() > 0.7
+
+
+def receipt_of(folder):
+    return json.loads(folder.file("quantize.json").read_text())
+
+
+def test_the_receipt_says_what_was_measured_of_each_format(run, tmp_path_factory):
+    receipt = receipt_of(run)
+    with small_run.user_cache(tmp_path_factory.getbasetemp()):
+        assert receipt["validation_images"] == len(read_index(run).split("val"))
+    assert receipt["reference_top1"] > 0.9
+    assert [(each["format"], each["rung"], each["passed"]) for each in receipt["attempts"]] == [
+        (name, "rounding", True) for name in ("onnx", "tflite", "openvino")
+    ]
+    for each in receipt["attempts"]:
+        assert each["measured"]["p50_ms"] > 0
+        assert each["measured"]["size_bytes"] < 0.4 * run.file("model.fp32.onnx").stat().st_size
+        assert each["measured"]["flips_low"] <= each["measured"]["flips"] < each["measured"]["flips_high"]
+    assert receipt["calibration_spread"]["images"] == 64 // 3
+    assert len(receipt["calibration_spread"]["scores"]) == 3
+    assert receipt["sensitivity"] is None
+
+
+@pytest.fixture
+def exported(run, tmp_path, tmp_path_factory):
+    """The run before it was quantized, to change."""
+    folder = RunFolder.open(small_run.quantized(tmp_path_factory.getbasetemp()))
+    copy = RunFolder.open(shutil.copytree(folder.path, tmp_path / "run"))
+    with small_run.user_cache(tmp_path_factory.getbasetemp()):
+        yield copy
+
+
+def quantized_again(folder, reporter=None, **settings):
+    recipe = small_run.recipe(quantize=settings)
+    return run_stages(recipe, folder.path, "finetune", ("quantize",), reporter or Reporter())
+
+
+@pytest.fixture
+def darkness(tmp_path):
+    """A folder of images that are black but for one dark pixel, as no digit is."""
+    folder = tmp_path / "dark"
+    folder.mkdir()
+    for number in range(40):
+        image_HW = np.zeros((8, 8), np.uint8)
+        image_HW.flat[number] = 9
+        Image.fromarray(image_HW).save(folder / f"{number:02}.png")
+    return folder
+
+
+def test_bounds_that_no_rung_keeps_are_a_failure_and_the_best_file_stays(exported):
+    weights = load_file(exported.path / "model.safetensors")
+    head = next(name for name in weights if name.endswith("fc.weight"))
+    # What was trained answers with the next class now; the files, exported before, do not.
+    save_file({**weights, head: weights[head].roll(1, 0)}, exported.path / "model.safetensors")
+    with pytest.raises(ProofFailed) as caught:
+        quantized_again(exported, rungs=["rounding", "ranges"], max_flips=0.01)
+    failures = str(caught.value).split("; ")
+    assert failures[0].startswith(f"{exported.path}: model.w8a8.onnx: no rung is inside the bounds, the best one, '")
+    assert " points (allowed: 1.00) and changes " in failures[0]
+    assert failures[0].endswith(" of the answers (allowed: 1.00%)")
+    folder = RunFolder.open(exported.path)
+    receipt = receipt_of(folder)
+    assert {each["rung"] for each in receipt["attempts"]} <= {"rounding", "ranges"}
+    assert not any(each["passed"] for each in receipt["attempts"])
+    assert all(folder.file(each["file"]).is_file() for each in folder.stage("quantize")["artifacts"])
+    assert all(each["measured"]["flips"] > 0.5 for each in receipt["attempts"])
+    assert any("stay in float" in warning for warning in receipt["warnings"])
+
+
+def test_a_folder_to_calibrate_on_is_on_record(exported, darkness):
+    quantized_again(exported, rungs=["rounding"], calibration=str(darkness), max_drop=1)
+    images = json.loads(RunFolder.open(exported.path).file("calibration.json").read_text())["images"]
+    assert {Path(each["path"]).parent for each in images} == {darkness}
+    assert len(images) == 40
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_folder_with_images_that_judge_is_refused(split, exported, darkness):
+    index = read_index(exported)
+    shutil.copy(index.file(index.split(split)[0]), darkness / "seen.png")
+    with pytest.raises(DataError) as caught:
+        quantized_again(exported, calibration=str(darkness))
+    assert f"{darkness}: 1 of its images are in the {split} split (seen.png). Remove them there" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_integer_file_is_not_quantized_again(suffix, run, digits):
+    source = run.file(f"model.w8a8{suffix}")
+    with pytest.raises(AlreadyInteger) as caught:
+        quantize(source, run, digits[0][:8], source.with_name("again"))
+    assert str(caught.value).startswith(f"{source}: computes with integers already. Quantize the float one")
+
+
+def test_classes_without_calibration_images_are_told(exported):
+    index = read_index(exported)
+    one_class = tuple(replace(each, label=0) if each.split == "train" else each for each in index.samples)
+    context = replace(small_run.context(exported, exported.path), reporter=Heard())
+    chosen = choose_calibration(context, replace(index, samples=one_class))
+    assert chosen.warnings == (
+        "Calibration: 64 images for 10 classes; 9 classes have none. Raise quantize.calibration_images.",
+    )

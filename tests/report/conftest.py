@@ -41,6 +41,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         _write_images(path, labels)
         (path / "verify.json").write_text(json.dumps(verify_json()), encoding="utf-8")
         (path / "bench.json").write_text(json.dumps(bench_json()), encoding="utf-8")
+        (path / "quantize.json").write_text(json.dumps(quantize_json()), encoding="utf-8")
         (path / "explain.json").write_text(json.dumps(explain_json()), encoding="utf-8")
         _write_curve(path, 0.91)
         _write_teacher(path / "teacher")
@@ -118,6 +119,58 @@ def bench_json() -> dict[str, Any]:
         "target": "rpi4",
         "measured_on": "this machine",
         "artifacts": entries,
+    }
+
+
+def quantize_json() -> dict[str, Any]:
+    """Two rungs of ONNX, of which the second is inside; TFLite did not run at all."""
+    found = {
+        "top1": 0.88, "drop": 0.0213, "flips": 0.034, "flips_low": 0.021, "flips_high": 0.054,
+        "p50_ms": 1.26, "size_bytes": 2_610_000,
+    }  # fmt: skip
+    attempts = [
+        {
+            "format": "onnx",
+            "rung": "rounding",
+            "note": "mse ranges",
+            "passed": False,
+            "in_float": [],
+            "measured": found,
+        },
+        {
+            "format": "onnx",
+            "rung": "mixed",
+            "note": "1 part in float",
+            "passed": True,
+            "in_float": ["blocks.0", "blocks.1"],
+            "measured": {**found, "drop": 0.0047},
+        },
+        {
+            "format": "tflite",
+            "rung": "rounding",
+            "note": "mse ranges",
+            "passed": False,
+            "in_float": [],
+            "measured": None,
+        },
+    ]
+    cost = {"sqnr_db": 31.4, "flips": 0.0156, "divergence": 0.002}
+    return {
+        "schema_version": 1,
+        "validation_images": 1234,
+        "reference_top1": 0.9013,
+        "limits": {"max_drop": 0.01, "max_flips": 0.05},
+        "attempts": [
+            {**each, "problem": "" if each["measured"] else "no such kernel", "seconds": 3.7} for each in attempts
+        ],
+        "kept": {
+            "onnx": {"file": "model.w8a8.onnx", "rung": "mixed", "note": "1 part in float", "passed": True},
+            "tflite": None,
+        },
+        "calibration_spread": {"images": 85, "top1_spread": 0.0067, "scores": []},
+        "dead_layers": [],
+        "sensitivity": [{"name": f"blocks.{n}", "alone": cost, "without": cost} for n in range(24)],
+        "warnings": ["Something to know."],
     }
 
 

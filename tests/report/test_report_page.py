@@ -101,6 +101,46 @@ def test_the_reasons_for_int8_have_a_section_of_their_own(make_run, page_of):
     assert "onnxruntime 1.31.1 (CPUExecutionProvider), 1 thread. Shares of 1.17 ms." in section
 
 
+def test_the_receipt_of_quantization_is_shown(make_run, page_of):
+    text = readable(page_of(make_run()))
+    section = text[text.index('id="quantization"') : text.index('id="explain"')]
+    for words in (
+        "1,234 validation images, of which float has 90.13 % right",
+        "Allowed: 1.00 points of top-1 and 5.00 % changed answers",
+        "top-1 differs by 0.67 points",
+        "Something to know.",
+        "3.40 %<small>2.1 % to 5.4 %</small>",
+        "1.26 ms",
+        "2.61 MB",
+        "3.7 s",
+        "2 layers in float",
+        "✗ does not run",
+        "The 20 noisiest of 24 parts",
+        "All 24 parts",
+        "31.4",
+    ):
+        assert words in section
+    assert section.count("✓ inside") == 1
+    assert section.count("1 part in float, kept") == 1
+    assert "mse ranges, kept" not in section
+
+
+def test_without_sensitivities_or_files_that_ran_there_are_no_such_figures(make_run, page_of):
+    def nothing(data):
+        data["sensitivity"] = None
+        data["attempts"] = data["attempts"][2:]
+
+    context = make_run()
+    rewrite(context, "quantize.json", nothing)
+    section = page_of(context).partition('id="quantization"')[2].partition('id="explain"')[0]
+    assert "<svg" not in section
+    assert "does not run" in section
+
+
+def test_a_run_that_was_not_quantized_has_no_receipt(make_run, page_of):
+    assert "What quantization cost" not in page_of(make_run(without=("quantize.json",)))
+
+
 def test_a_run_that_nobody_asked_to_explain_has_no_such_section(make_run, page_of):
     assert "Why int8" not in page_of(make_run(without=("explain.json",)))
 
