@@ -83,8 +83,8 @@ def main() -> None:
             taught = Student(model, FromTeacher(DistillConfig(), answers), views_VNHWC, vary=True)
             plain = Student(model, FromLabels(0.0), views_VNHWC)
             with kept_memory():
-                distillation[model] = _ratio(taught.step, plain.step, asked.rounds)
-            memory[model] = _ratio(plain.step, plain.step, max(6, asked.rounds // 4), steps=6, keep_in_the_other=True)
+                distillation[model] = ratio(taught.step, plain.step, asked.rounds)
+            memory[model] = ratio(plain.step, plain.step, max(6, asked.rounds // 4), steps=6, keep_in_the_other=True)
         saving = {m: _saving(m, Path(folder), asked.seconds, views_VNHWC) for m in ("resnet50", "mobilenetv2_050")}
     reached = {
         "distillation_to_plain": distillation,
@@ -111,7 +111,7 @@ def _answers(folder: Path) -> Answers:
     return Answers([AnswerStores("fp32", store, None)], _CLASSES)
 
 
-def _ratio(
+def ratio(
     one: Callable[[], None],
     other: Callable[[], None],
     rounds: int,

@@ -32,8 +32,8 @@ __all__ = [
 Loss = Literal["kd", "dkd", "dist", "crd", "feature", "hard"]
 Format = Literal["onnx", "tflite", "openvino"]
 Ranges = Literal["minmax", "percentile", "mse", "entropy"]
-Rung = Literal["rounding", "ranges", "equalization", "reconstruction", "mixed"]
-RUNGS: tuple[Rung, ...] = ("rounding", "ranges", "equalization", "reconstruction", "mixed")
+Rung = Literal["rounding", "ranges", "equalization", "reconstruction", "mixed", "qat"]
+RUNGS: tuple[Rung, ...] = ("rounding", "ranges", "equalization", "reconstruction", "mixed", "qat")
 FORMATS: tuple[Format, ...] = ("onnx", "tflite", "openvino")
 
 
@@ -233,6 +233,12 @@ class QuantizeConfig(Section):
 
     reconstruction_steps: int = Field(160, ge=1, le=100_000)
     """Optimizer steps of the rung 'reconstruction', of up to 32 images each."""
+
+    qat_epochs: int = Field(3, ge=1, le=10_000)
+    """Passes of the rung 'qat' over the training images."""
+
+    qat_learning_rate: float = Field(1e-4, gt=0, le=1)
+    """Peak rate of the rung 'qat' (AdamW)."""
 
 
 class VerifyConfig(Section):

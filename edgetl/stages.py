@@ -99,7 +99,10 @@ STAGES: dict[str, Stage] = {
     ),
     "export": Stage(_from("edgetl.export.stage"), ("export",), _TRAINED, also=_tools),
     "quantize": Stage(
-        _from("edgetl.compress.stage"), ("quantize", "seed"), ("data", *_TRAINED, "export"), also=_calibration_and_tools
+        _from("edgetl.compress.stage"),
+        ("quantize", "student", "distill", "augment", "seed"),
+        ("data", *_TRAINED, "export"),
+        also=_calibration_and_tools,
     ),
     "verify": Stage(
         _from("edgetl.verify.stage"), ("verify", "quantize"), ("data", *_TRAINED, "export", "quantize"), also=_measured

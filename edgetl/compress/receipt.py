@@ -52,9 +52,9 @@ def _short(each: Open, limits: Limits) -> str:
     if each.best is None or each.best.judgement is None:
         return f"{each.name}: no rung gave a file that runs ({each.attempts[-1].problem})"
     found = each.best.judgement.score
-    lost = f"lowers top-1 by {100 * found.drop:.2f} points (allowed: {100 * limits.max_drop:.2f})"
+    lost = f"changes top-1 by {-100 * found.drop:+.2f} points (allowed: {-100 * limits.max_drop:+.2f})"
     if limits.max_flips < 1:
-        lost += f" and changes {found.flips:.2%} of the answers (allowed: {limits.max_flips:.2%})"
+        lost += f" and {found.flips:.2%} of the answers (allowed: {limits.max_flips:.2%})"
     return f"{each.file.name}: no rung is inside the bounds, the best one, '{each.best.rung}', {lost}"
 
 

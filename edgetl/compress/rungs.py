@@ -1,7 +1,7 @@
 """The rungs of the ladder: ways to an integer network that answers as the float one does, in order of their cost."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from edgetl.compress.calibration import affordable_count
@@ -9,11 +9,14 @@ from edgetl.compress.equalization import equalize
 from edgetl.compress.family import Family
 from edgetl.compress.graph import layers_of
 from edgetl.compress.plan import Plan
+from edgetl.compress.qat import train_aware
 from edgetl.compress.reconstruction import reconstruct
 from edgetl.compress.sensitivity import Sensitivity, measure, measurements, relaxed
 from edgetl.compress.sweep import SweepSettings
+from edgetl.compress.widths import paired_width
 from edgetl.config import QuantizeConfig, Ranges, Rung
 from edgetl.reporter import Reporter
+from edgetl.stage import StageContext
 
 __all__ = ["RUNGS", "Climb", "Draft", "measured"]
 
@@ -39,9 +42,19 @@ class Draft:
 class Climb:
     """What the rungs are given."""
 
-    config: QuantizeConfig
-    seed: int
-    reporter: Reporter
+    context: StageContext
+    trained: dict[frozenset[str], Plan] = field(default_factory=dict)
+    """What quantization-aware training gave, by the layers that stayed in float; one training is for all formats."""
+
+    @property
+    def config(self) -> QuantizeConfig:
+        """The bounds and options."""
+        return self.context.recipe.quantize
+
+    @property
+    def reporter(self) -> Reporter:
+        """Hears the progress."""
+        return self.context.reporter
 
 
 def _rounding(_climb: Climb, family: Family) -> Iterator[Draft]:
@@ -88,7 +101,7 @@ def _reconstruction(climb: Climb, family: Family) -> Iterator[Draft]:
             family.width,
             family.planner.images_NHWC,
             steps=climb.config.reconstruction_steps,
-            seed=climb.seed,
+            seed=climb.context.recipe.seed,
             advance=partial(advance, 1, ""),
         )
     if family.adopt(plan, scaled=family.plan is not family.unscaled):
@@ -108,6 +121,19 @@ def _mixed(climb: Climb, family: Family) -> Iterator[Draft]:
         count *= 2
 
 
+def _qat(climb: Climb, family: Family) -> Iterator[Draft]:
+    """The student trained on as integers, once for all formats."""
+    if climb.context.processes.count > 1:
+        climb.reporter.say("qat: left out, as it trains in one process. 'edgetl quantize' by itself does it.")
+        return
+    if family.in_float not in climb.trained:
+        # What fits sums of 16 bits fits all others.
+        settings = SweepSettings(paired_width, family.ranges, in_float=family.in_float)
+        plan = family.unscaled if family.width is paired_width else family.planner.plan(settings)
+        climb.trained[family.in_float], _ = train_aware(climb.context, family.planner.graph_of(plan), plan)
+    yield Draft(climb.trained[family.in_float], f"{climb.config.qat_epochs} epochs")
+
+
 def measured(family: Family, reporter: Reporter) -> list[Sensitivity]:
     """What each part of a family's plan costs, from the input on; measured once."""
     if family.sensitivities is None:
@@ -124,5 +150,6 @@ RUNGS: Mapping[Rung, Callable[[Climb, Family], Iterator[Draft]]] = {
     "equalization": _equalization,
     "reconstruction": _reconstruction,
     "mixed": _mixed,
+    "qat": _qat,
 }
 """By name, in order of their cost."""

@@ -52,7 +52,7 @@ def run(context: StageContext) -> StageResult:
     families = _Families(context, planner, held_out)
     formats = [_opened(context, source, planner, families) for source in sources]
     limits = Limits(config.max_drop, config.max_flips)
-    Ladder(Climb(config, context.recipe.seed, context.reporter), judge, context.contract, limits).climb(formats)
+    Ladder(Climb(context), judge, context.contract, limits).climb(formats)
     spread = calibration_spread(formats[0].family, held_out, context.reporter)
     made = receipt(judge, limits, formats, spread, calibration.warnings)
     write_atomic(context.out / RECEIPT_FILE, json.dumps(made, indent=1, ensure_ascii=False) + "\n")

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from edgetl.config import Recipe
 from edgetl.data.index import ImageIndex, Sample, read_index
@@ -63,7 +64,7 @@ class Lesson:
             check_space(self.stores, self.pixels, self.question, self.epochs, self.context.reporter)
         write_answers(self.question, self.teachers, self.stores, self.pixels, self.context)
 
-    def teach(self, student: Classifier, seed: int, checkpoints: str, title: str) -> list[Record]:
+    def teach(self, student: nn.Module, seed: int, checkpoints: str, title: str) -> list[Record]:
         """Train a student in place.
 
         Args:
@@ -80,7 +81,7 @@ class Lesson:
         objective = FromTeacher(
             recipe.distill,
             Answers(self.stores, classes),
-            tap=FeatureTap(student.net, classes) if of_features else None,
+            tap=FeatureTap(student.net, classes) if of_features and isinstance(student, Classifier) else None,
             teacher_width=width,
             smoothing=config.label_smoothing,
         )

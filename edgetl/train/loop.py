@@ -23,7 +23,6 @@ from edgetl.train.memory import kept_memory
 from edgetl.train.schedule import one_cycle
 from edgetl.train.state import Progress, TrainingState
 from edgetl.train.trainee import Objective, Trainee, side_of_step
-from edgetl.zoo.classifier import Classifier
 
 __all__ = ["Record", "Training", "fit", "peak_learning_rate"]
 
@@ -60,7 +59,7 @@ class Training:
         return self.epochs * self.order.steps_per_epoch
 
 
-def fit(classifier: Classifier, training: Training, context: StageContext) -> list[Record]:
+def fit(classifier: torch.nn.Module, training: Training, context: StageContext) -> list[Record]:
     """Train in place, from the start or from where a killed run of the same inputs left off.
 
     An interrupted and resumed training ends with the same weights as an uninterrupted one: order, views, dropout, size

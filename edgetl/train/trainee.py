@@ -7,7 +7,6 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from edgetl.data.dataset import Batch
-from edgetl.zoo.classifier import Classifier
 
 __all__ = ["Objective", "Trainee", "side_of_step"]
 
@@ -26,7 +25,7 @@ class Objective(nn.Module, ABC):
 class Trainee(nn.Module):
     """A classifier with its objective: one module, so that several processes share one gradient."""
 
-    def __init__(self, classifier: Classifier, objective: Objective, side: int) -> None:
+    def __init__(self, classifier: nn.Module, objective: Objective, side: int) -> None:
         super().__init__()
         self.classifier = classifier
         self.objective = objective

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import pytest
+import small_run
 from heard import Heard
 from nets import contract, images, network
 from PIL import Image
@@ -15,11 +16,12 @@ from edgetl.compress.plan import Plan, Simulation
 from edgetl.compress.planner import Planner
 from edgetl.compress.rungs import Climb
 from edgetl.compress.widths import full_width
-from edgetl.config import RUNGS, QuantizeConfig
+from edgetl.config import RUNGS, QuantizeConfig, Recipe
 from edgetl.export.stage import SUFFIX, write_artifact
 from edgetl.quiet import quiet
 from edgetl.targets import find_target
 
+UNTRAINED = tuple(rung for rung in RUNGS if rung != "qat")
 VALIDATION = images(120, seed=1)
 
 
@@ -48,7 +50,13 @@ def case(tmp_path_factory):
     return Case(planner, Judge(files, labels_N, reference_NK, threads=1), held_out, sources)
 
 
-def climbed(case, folder, limits, rungs=RUNGS, spoil=None, formats=("onnx",)):
+def asked(rungs, reporter):
+    """The context of a stage with these rungs."""
+    recipe = Recipe(quantize=QuantizeConfig(rungs=rungs, reconstruction_steps=4))
+    return replace(small_run.context(None, None, recipe), reporter=reporter)
+
+
+def climbed(case, folder, limits, rungs=UNTRAINED, spoil=None, formats=("onnx",)):
     """Formats after climbing, and what was said."""
     family = Family(case.planner, case.held_out, full_width, frozenset(), "mse")
     if spoil:
@@ -59,8 +67,7 @@ def climbed(case, folder, limits, rungs=RUNGS, spoil=None, formats=("onnx",)):
             quantizer = quantizer_for(name, case.sources[name], case.planner.traced, case.planner.probes_NHWC)
         opened.append(Open(name, quantizer, family, folder / f"model.w8a8{SUFFIX[name]}"))
     heard = Heard()
-    config = QuantizeConfig(rungs=rungs, reconstruction_steps=4)
-    Ladder(Climb(config, 0, heard), case.judge, contract(), limits).climb(opened)
+    Ladder(Climb(asked(rungs, heard)), case.judge, contract(), limits).climb(opened)
     return opened, heard
 
 
@@ -121,8 +128,7 @@ def test_a_file_that_does_not_run_is_one_line_of_the_receipt(case, tmp_path):
 
     family = Family(case.planner, case.held_out, full_width, frozenset(), "mse")
     each = Open("onnx", Breaks(), family, tmp_path / "model.w8a8.onnx")
-    config = QuantizeConfig(rungs=("rounding",))
-    Ladder(Climb(config, 0, Heard()), case.judge, contract(), Limits(0.1, 1.0)).climb([each])
+    Ladder(Climb(asked(("rounding",), Heard())), case.judge, contract(), Limits(0.1, 1.0)).climb([each])
     (attempt,) = each.attempts
     assert (attempt.judgement, attempt.passed, each.best) == (None, False, None)
     assert "onnxruntime cannot open it" in attempt.problem

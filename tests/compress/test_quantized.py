@@ -254,7 +254,7 @@ def test_bounds_that_no_rung_keeps_are_a_failure_and_the_best_file_stays(exporte
         quantized_again(exported, rungs=["rounding", "ranges"], max_flips=0.01)
     failures = str(caught.value).split("; ")
     assert failures[0].startswith(f"{exported.path}: model.w8a8.onnx: no rung is inside the bounds, the best one, '")
-    assert " points (allowed: 1.00) and changes " in failures[0]
+    assert " points (allowed: -1.00) and " in failures[0]
     assert failures[0].endswith(" of the answers (allowed: 1.00%)")
     folder = RunFolder.open(exported.path)
     receipt = receipt_of(folder)
