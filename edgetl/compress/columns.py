@@ -10,7 +10,7 @@ from edgetl.compress.graph import Layer
 __all__ = ["sampled_columns"]
 
 _MOST_PLACES = 60_000
-_MOST_VALUES = 40_000_000
+_MOST_VALUES = 28_000_000
 
 
 def sampled_columns(layer: Layer, inputs: Iterable[torch.Tensor], batches: int) -> torch.Tensor | None:
