@@ -1,7 +1,8 @@
 """int8 of a real network on real photographs: answers that change, seconds it takes, and latency, beside the libraries.
 
 The photographs are split into halves; each is calibrated on once, and the answers on the other one are compared with
-those of the float file in the same runtime. Latencies are medians of single calls that take turns in one process, as
+those of the float file in the same runtime: on each photograph as it is, mirrored, and shifted two ways, since an
+answer more or less of a hundred says little. Latencies are medians of single calls that take turns in one process, as
 ratios to the float file. Writes `benchmarks/results/int8-MACHINE.json`. With `--test`, all photographs are calibrated
 on, and those of another folder are compared.
 
@@ -110,7 +111,7 @@ def _round(
 ) -> dict[str, Any]:
     """Quantize on one half and compare on the other."""
     folder.mkdir()
-    calibration, test = half
+    calibration, test = half[0], _views(half[1])
     start = time.perf_counter()
     with quiet():
         planner = Planner(deployable, contract, calibration)
@@ -133,6 +134,17 @@ def _round(
             flips[f"{name}: {label}"] = round(float((answers_NK.argmax(1) != reference_NK.argmax(1)).mean()), 5)
             divergence[f"{name}: {label}"] = round(_divergence(reference_NK, answers_NK), 6)
     return {"flips": flips, "divergence": divergence, "seconds": seconds}
+
+
+def _views(images_NHWC: Images) -> Images:
+    """Each photograph as it is, mirrored, and shifted by a sixteenth towards two corners, its edges drawn out."""
+    return np.concatenate([images_NHWC, images_NHWC[:, :, ::-1], _shifted(images_NHWC, 1), _shifted(images_NHWC, -1)])
+
+
+def _shifted(images_NHWC: Images, direction: int) -> Images:
+    height, width = images_NHWC.shape[1:3]
+    rows = (np.arange(height) + direction * height // 16).clip(0, height - 1)
+    return images_NHWC[:, rows][:, :, (np.arange(width) + direction * width // 16).clip(0, width - 1)]
 
 
 def _answers(file: Path, images_NHWC: Images) -> NDArray[np.float32]:
