@@ -1,11 +1,24 @@
 """Where activations are rounded: every tensor that an integer operator reads."""
 
+from collections import Counter
+from operator import getitem
+
 import torch
 from torch import fx
 
 from edgetl.compress.graph import is_layer, layer_name
 
-__all__ = ["input_point", "is_gate", "label_of", "output_point", "root_of", "rounded_points", "scaled_with"]
+__all__ = [
+    "float_operators",
+    "input_point",
+    "is_gate",
+    "label_of",
+    "operator_name",
+    "output_point",
+    "root_of",
+    "rounded_points",
+    "scaled_with",
+]
 
 _aten = torch.ops.aten
 _CLAMPS = (_aten.relu.default, _aten.relu6.default, _aten.hardtanh.default)
@@ -35,6 +48,9 @@ _PASSING = (
 )
 """Operators whose output has only values of their input, and so the same grid."""
 
+_MOVING = (_aten.slice.Tensor, _aten.select.int, _aten.expand.default, _aten.unbind.int, _aten.sym_size.int, getitem)
+"""Operators that compute nothing either."""
+
 
 def rounded_points(graph: fx.GraphModule) -> list[fx.Node]:
     """Find the nodes of a folded graph whose outputs are rounded, from the input on.
@@ -55,6 +71,23 @@ def root_of(node: fx.Node) -> fx.Node:
     while node.op == "call_function" and node.target in _PASSING:
         node = node.args[0]  # type: ignore[assignment]  # these operators take a tensor first
     return node
+
+
+def float_operators(graph: fx.GraphModule) -> Counter[str]:
+    """Count the operators between the image and the logits that have no integer form, by name."""
+    computed = [node for node in graph.graph.nodes if node.op == "call_function"]
+    inside = computed[computed.index(input_point(graph)) + 1 : -1]  # the last one makes probabilities of the logits
+    return Counter(operator_name(node) for node in inside if not _has_integers(node))
+
+
+def _has_integers(node: fx.Node) -> bool:
+    return bool(_read(node)) or node.target in _PASSING + _MOVING
+
+
+def operator_name(node: fx.Node) -> str:
+    """What an operator is called in PyTorch."""
+    name = str(getattr(node.target, "__name__", node.target)).partition(".")[0]
+    return "batch_norm" if "batch_norm" in name else name.strip("_")
 
 
 def input_point(graph: fx.GraphModule) -> fx.Node:

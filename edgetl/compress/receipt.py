@@ -6,6 +6,7 @@ from typing import Any
 
 from edgetl.compress.judge import Judge, Limits
 from edgetl.compress.ladder import Open
+from edgetl.compress.points import float_operators
 from edgetl.compress.sensitivity import Sensitivity
 from edgetl.compress.spread import Spread
 
@@ -79,6 +80,9 @@ def _warnings(limits: Limits, formats: Sequence[Open], spread: Spread) -> list[s
         if each.family.in_float:
             names = ", ".join(sorted(each.family.in_float))
             found.append(f"{each.file.name}: stay in float, as the file computes them in another form: {names}")
+    if operators := float_operators(formats[0].family.planner.traced):
+        counted = ", ".join(f"{count} {name}" for name, count in operators.most_common())
+        found.append(f"Operators that have no integer form stay in float: {counted}.")
     if dead := _dead(formats):
         found.append(f"Dead layers, whose output no calibration image changes: {', '.join(dead)}")
     if spread.top1 > limits.max_drop:

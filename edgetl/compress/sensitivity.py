@@ -11,11 +11,11 @@ from torch import fx
 
 from edgetl.compress.graph import is_layer, layer_name
 from edgetl.compress.plan import Plan, Simulation
-from edgetl.compress.points import input_point, label_of, output_point, root_of
+from edgetl.compress.points import input_point, label_of, operator_name, output_point, root_of
 
 __all__ = ["Cost", "Sensitivity", "Unit", "divergence", "measure", "relaxed", "units_of"]
 
-_CHUNK_PIXELS = 16 * 224 * 224
+_CHUNK_PIXELS = 8 * 224 * 224
 """Images whose every tensor is kept at once."""
 _SMALLEST = np.float32(1e-12)
 
@@ -81,8 +81,7 @@ def _unused(title: str, names: set[str]) -> str:
 def _title(node: fx.Node) -> str:
     if is_layer(node):
         return layer_name(node)
-    operator = str(getattr(node.target, "__name__", node.target)).partition(".")[0]
-    return f"{label_of(node)} ({operator.removesuffix('_')})"
+    return f"{label_of(node)} ({operator_name(node)})"
 
 
 def relaxed(graph: fx.GraphModule, plan: Plan, units: Collection[Unit]) -> Plan:

@@ -1,10 +1,12 @@
 """Which tensors are rounded, and which are scaled together."""
 
 import pytest
+import small_run
 from nets import contract, network
 
 from edgetl.compress.graph import folded_graph, layers_of
-from edgetl.compress.points import input_point, label_of, root_of, rounded_points
+from edgetl.compress.points import float_operators, input_point, label_of, root_of, rounded_points
+from edgetl.zoo.deployable import load_deployable
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +44,10 @@ def test_the_logits_stay_in_float(graph):
 def test_everything_that_a_layer_reads_is_rounded(graph):
     points = rounded_points(graph)
     assert all(root_of(layer.source) in points for layer in layers_of(graph))
+
+
+def test_operators_without_an_integer_form_are_counted(graph, tmp_path):
+    assert float_operators(graph) == {}
+    folder = small_run.untrained(tmp_path, "test_convnext", side=32)
+    found = float_operators(folded_graph(load_deployable(folder), folder.contract))
+    assert found == {"layer_norm": 14, "gelu": 9}
