@@ -34,6 +34,16 @@ def test_the_first_thing_said_is_whether_integers_are_faster(after_ms, what, adv
     assert findings(case(FLOATS, INTEGERS, after_ms=after_ms))[0] == found
 
 
+def test_a_file_that_two_threads_only_slow_down_is_compared_with_one():
+    """The threads of a tiny network wait for each other."""
+    tiny = case(FLOATS, INTEGERS, before_ms=0.48, after_ms=0.53, threads=2, one_thread_ms=(0.7, 0.24))
+    found = speed(tiny)
+    assert found.what == (
+        "w8a8 is 2.00 times as fast as fp32 here: 0.24 ms against 0.48 ms, each with the threads that suit it."
+    )
+    assert found.milliseconds == 0.24
+
+
 def test_the_shares_add_up_and_the_largest_comes_first():
     after = [
         *INTEGERS, operator("QuantizeLinear", "float", 0.05), operator("DequantizeLinear", "integer", 0.05),
