@@ -48,7 +48,7 @@ def train_aware(context: StageContext, graph: fx.GraphModule, plan: Plan) -> tup
         records = replace(lesson, context=short).teach(network, context.recipe.seed, _CHECKPOINTS, _TITLE)
     else:
         records = fit(network, _alone(short), short)
-    return network.finished(), records
+    return network.cpu().finished(), records
 
 
 def _as_distilled(recipe: Recipe) -> Recipe:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from edgetl.compress.graph import Layer, layers_of
+from edgetl.compress.graph import Layer, copied, layers_of
 from edgetl.compress.grids import Grid
 from edgetl.compress.plan import Plan, RoundedLayer, Simulation
 from edgetl.compress.points import input_point, is_gate, output_point
@@ -56,11 +56,13 @@ class TrainablePlan(nn.Module):
         super().__init__()
         layers = {layer.node.name: layer for layer in layers_of(graph)}
         self._plan = plan
-        self.__dict__["graph"] = graph  # no part of this module: a traced graph refuses to change to training
+        self.__dict__["graph"] = copied(graph)  # no child module: a traced graph refuses to change to training
         self._widths = {name: width(layers[name]) for name in plan.layers}
         self._output = {name: output_point(layers[name].node).name for name in plan.layers}
         self.weights = nn.ParameterDict({name: nn.Parameter(each.weight) for name, each in plan.layers.items()})
         self.biases = nn.ParameterDict({name: nn.Parameter(each.bias_O.clone()) for name, each in plan.layers.items()})
+        for name, each in plan.layers.items():
+            self.register_buffer(f"scales_{name}", each.scales_O.clone())
         fixed = {input_point(graph).name, *(node.name for node in graph.graph.nodes if is_gate(node))}
         learned = {name: grid for name, grid in plan.grids.items() if learn_steps and name not in fixed}
         self.steps = nn.ParameterDict(
@@ -72,13 +74,19 @@ class TrainablePlan(nn.Module):
         logits_NK: torch.Tensor = _Trained(self, self._plan).run(images_NHWC)
         return logits_NK
 
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "TrainablePlan":
+        """Take the graph along to another device."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.graph._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
     def rounded(self, name: str) -> RoundedLayer:
         """A layer as it is now."""
-        given, weight = self._plan.layers[name], self.weights[name]
+        weight, scales_O = self.weights[name], self.get_buffer(f"scales_{name}")
         codes_OC: torch.Tensor = _Round.apply(  # type: ignore[no-untyped-call]
-            weight.flatten(1) / given.scales_O[:, None], self._widths[name]
+            weight.flatten(1) / scales_O[:, None], self._widths[name]
         )
-        return replace(given, codes=codes_OC.view_as(weight), bias_O=self.biases[name])
+        return RoundedLayer(codes_OC.view_as(weight), scales_O, self.biases[name])
 
     def layers_with_steps(self) -> Iterator[tuple[str, float, float]]:
         """Each layer with a typical step of its weights and the step of its output."""

@@ -66,6 +66,15 @@ def test_a_weight_that_was_cut_off_is_left_alone(planner):
         assert (trained.weights[name].grad[beyond] == 0).all()
 
 
+def test_all_of_it_moves_to_another_device(planner):
+    plan = planner.plan(SweepSettings(paired_width))
+    trained = TrainablePlan(planner.graph_of(plan), plan, paired_width, learn_steps=False).to("meta")
+    held = [*trained.state_dict().values(), *trained.graph.parameters(), *trained.graph.buffers()]
+    assert {each.device.type for each in held} == {"meta"}
+    assert {each.device.type for each in planner.graph_of(plan).parameters()} == {"cpu"}
+    assert trained.rounded(next(iter(plan.layers))).weight.device.type == "meta"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A run with float files of every format."""
