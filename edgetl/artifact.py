@@ -105,6 +105,8 @@ class RunFolder:
         Raises:
             RunFolderError: It is missing, is no run folder, is damaged, or was written by a newer edgetl.
         """
+        if path.is_file():
+            raise RunFolderError(f"{path}: is a file. Give the run folder that it lies in, such as {path.parent}")
         if not path.is_dir():
             raise RunFolderError(f"{path}: no such run folder. 'edgetl run' or 'edgetl distill' makes one")
         file = path / _MANIFEST

@@ -192,8 +192,9 @@ def quantize(
 ) -> None:
     """Write integer versions of a run's artifacts, calibrated on its training images; exports first if need be.
 
-    Each format climbs a ladder of remedies until its loss on the validation images is inside the bounds. If no rung is,
-    the best one stays, and the exit code is 1.
+    Each format climbs a ladder of remedies until its loss on the validation images is inside the bounds.
+
+    If no rung is enough, the best file stays, and the exit code is 1.
     """
     _on_run(run_folder, "quantize", recipe_fields(scheme=scheme, max_drop=max_drop), settings, json)
 

@@ -84,8 +84,10 @@ def _is_number(text: str) -> bool:
 
 def print_run(folder: RunFolder) -> None:
     """Write what a run has so far: one line per artifact with whatever was measured."""
-    bench = read_report(folder, "bench.json")
+    bench, receipt = read_report(folder, "bench.json"), read_report(folder, "quantize.json")
     proofs, times = _by_file(read_report(folder, "verify.json")), _by_file(bench)
+    if receipt and not proofs and not times:
+        _print_receipt(receipt)
     rows = []
     for artifact in folder.artifacts() if folder.stage("export") else []:
         proof, timing = proofs.get(artifact["file"]), times.get(artifact["file"])
@@ -101,13 +103,27 @@ def print_run(folder: RunFolder) -> None:
                 ("proven" if proof["passed"] else "FAILED") if proof else "",
             ]
         )
-    if rows:
+    if rows and (proofs or times or not receipt):
         columns = ["artifact", "top-1", "agrees", "max diff", "p50 ms", "with prep.", "MB", "verdict"]
         print_table(columns, rows)
     if bench:
         print(f"Timed on: {bench['machine']['cpu']} ({bench['machine']['architecture']})")
     page = folder.path / "report.html"
     print(f"Report: {page}" if page.is_file() else f"Run: {folder.path}")
+
+
+def _print_receipt(receipt: dict[str, Any]) -> None:
+    """Write what each rung of quantization gave, on the validation images."""
+    rows = []
+    for attempt in receipt["attempts"]:
+        found, kept = attempt["measured"], receipt["kept"][attempt["format"]]
+        is_kept = kept and (kept["rung"], kept["note"]) == (attempt["rung"], attempt["note"])
+        numbers = [f"{found['top1']:.1%}", f"{100 * found['drop']:.2f}", f"{found['flips']:.2%}"] if found else [""] * 3
+        more = [f"{found['p50_ms']:.2f}", f"{found['size_bytes'] / 1e6:.2f}"] if found else [""] * 2
+        verdict = "inside" if attempt["passed"] else "OUTSIDE" if found else "DOES NOT RUN"
+        name = f"{attempt['format']}: {attempt['rung']} ({attempt['note']})"
+        rows.append([name, *numbers, *more, f"{verdict}, kept" if is_kept else verdict])
+    print_table(["quantized", "top-1", "drop", "changed", "p50 ms", "MB", "bounds"], rows)
 
 
 def print_explanation(explained: dict[str, Any]) -> None:

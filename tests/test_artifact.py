@@ -194,3 +194,11 @@ def test_a_disk_too_full_for_the_manifest_leaves_the_stage_as_it_was(folder, mon
     with pytest.raises(OSError, match="no space"):
         keep(folder, "export", "3", model="new weights")
     assert RunFolder.open(folder.path).is_current("export", "1")
+
+
+def test_a_file_is_no_run_folder(tmp_path):
+    file = tmp_path / "model.w8a8.onnx"
+    file.write_bytes(b"")
+    with pytest.raises(RunFolderError) as caught:
+        RunFolder.open(file)
+    assert str(caught.value) == f"{file}: is a file. Give the run folder that it lies in, such as {tmp_path}"

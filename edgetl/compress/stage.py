@@ -59,7 +59,10 @@ def run(context: StageContext) -> StageResult:
     for line in made["warnings"]:
         context.reporter.say(line)
     artifacts = [{"file": e.file.name, "format": e.name, "precision": config.scheme} for e in formats if e.best]
+    found = [each.best.judgement.score for each in formats if each.best and each.best.judgement]
+    metrics = {"worst_drop": max(e.drop for e in found), "worst_flips": max(e.flips for e in found)} if found else {}
     return StageResult(
+        metrics=metrics,
         details={
             "artifacts": artifacts,
             "calibration_images": len(calibration.files),

@@ -29,6 +29,7 @@ from edgetl.quiet import quiet
 from edgetl.reporter import Reporter
 from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
+from edgetl.terminal import print_run
 from edgetl.zoo.deployable import load_deployable
 
 SUFFIXES = [".onnx", ".tflite", ".xml"]
@@ -217,6 +218,14 @@ def test_the_receipt_says_what_was_measured_of_each_format(run, tmp_path_factory
     assert receipt["calibration_spread"]["images"] == 64 // 3
     assert len(receipt["calibration_spread"]["scores"]) == 3
     assert receipt["sensitivity"] is None
+
+
+def test_what_each_rung_gave_is_printed(run, capsys):
+    print_run(run)
+    lines = capsys.readouterr().out.splitlines()
+    (told,) = (line for line in lines if "tflite: rounding (mse ranges)" in line)
+    assert told.rstrip().endswith("inside, kept")
+    assert set(run.stage("quantize")["metrics"]) == {"worst_drop", "worst_flips"}
 
 
 @pytest.fixture
