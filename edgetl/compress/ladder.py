@@ -27,14 +27,14 @@ class Attempt:
     rung: Rung
     note: str
     judgement: Judgement | None
-    """None if the runtime did not run the file."""
+    """None if the runtime did not run the file, or there was none to run."""
 
     passed: bool
     in_float: tuple[str, ...]
     """Layers that compute in float."""
 
     problem: str
-    """Why there is no judgement."""
+    """Why the file did not run."""
 
     seconds: float
     """Since the attempt before it."""
@@ -96,37 +96,43 @@ class Ladder:
                         break
 
     def _try(self, rung: Rung, draft: Draft, each: Open) -> None:
+        judgement, problem = None, ""
+        missing: tuple[str, ...] = ()
         with TemporaryDirectory(dir=each.file.parent, prefix=".attempt-") as folder:
             file = Path(folder) / each.file.name
-            with quiet():
-                missing = each.quantizer.write(draft.plan, self._contract, file)
-            attempt = self._judged(rung, draft, each, file, missing)
+            if draft.plan:
+                with quiet():
+                    missing = each.quantizer.write(draft.plan, self._contract, file)
+                judgement, problem = self._judged(file)
+            attempt = Attempt(
+                format=each.name,
+                rung=rung,
+                note=draft.note,
+                judgement=judgement,
+                passed=judgement is not None and judgement.score.passes(self._limits),
+                in_float=tuple(sorted({*each.family.in_float, *draft.in_float, *missing})),
+                problem=problem,
+                seconds=self._lap(),
+            )
             each.attempts.append(attempt)
-            if attempt.judgement and (each.best is None or self._excess(attempt) < self._excess(each.best)):
+            if judgement and (each.best is None or self._excess(attempt) < self._excess(each.best)):
                 each.best = attempt
                 for made in Path(folder).iterdir():
                     made.replace(each.file.parent / made.name)
         self._climb.reporter.say(_told(attempt))
 
-    def _judged(self, rung: Rung, draft: Draft, each: Open, file: Path, missing: tuple[str, ...]) -> Attempt:
-        judgement, problem = None, ""
+    def _judged(self, file: Path) -> tuple[Judgement | None, str]:
+        """What was measured of a file, or why it does not run."""
         try:
             with self._climb.reporter.library("judging inference"):
-                judgement = self._judge.judge(file)
+                return self._judge.judge(file), ""
         except RunnerError as cause:
-            problem = str(cause)
-        now = time.perf_counter()
-        seconds, self._last = now - self._last, now
-        return Attempt(
-            format=each.name,
-            rung=rung,
-            note=draft.note,
-            judgement=judgement,
-            passed=judgement is not None and judgement.score.passes(self._limits),
-            in_float=tuple(sorted({*each.family.in_float, *draft.in_float, *missing})),
-            problem=problem,
-            seconds=round(seconds, 3),
-        )
+            return None, str(cause)
+
+    def _lap(self) -> float:
+        """Seconds since the last attempt."""
+        last, self._last = self._last, time.perf_counter()
+        return round(self._last - last, 3)
 
     def _excess(self, attempt: Attempt) -> tuple[float, float]:
         """How far an attempt is out of bounds, and then how many answers it changes."""
@@ -139,7 +145,11 @@ class Ladder:
 def _told(attempt: Attempt) -> str:
     start = f"{attempt.format}, {attempt.rung} ({attempt.note}): "
     if attempt.judgement is None:
-        return f"{start}does not run ({attempt.problem})"
+        return (
+            f"{start}does not run ({attempt.problem})"
+            if attempt.problem
+            else f"{attempt.format}, {attempt.rung}: {attempt.note}"
+        )
     found = attempt.judgement.score
     verdict = "" if attempt.passed else ", out of bounds"
     return (

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from torch import fx
+
 from edgetl.compress.calibration import affordable_count
 from edgetl.compress.equalization import equalize
 from edgetl.compress.family import Family
@@ -30,12 +32,17 @@ _MOST_UNITS = 0.5
 class Draft:
     """A plan that is worth judging."""
 
-    plan: Plan
+    plan: Plan | None
+    """None if the rung found nothing better than what was there."""
+
     note: str
     """What was chosen, for people."""
 
     in_float: tuple[str, ...] = ()
     """What was left in float on purpose."""
+
+
+_NOTHING = Draft(None, "nothing better")
 
 
 @dataclass(frozen=True)
@@ -72,24 +79,25 @@ def _ranges(climb: Climb, family: Family) -> Iterator[Draft]:
             plan = family.planner.plan(settings, partial(advance, 1, estimator))
             if family.adopt(plan):
                 plans[estimator] = plan
-    for name, plan in list(plans.items())[-1:]:
-        yield Draft(plan, f"{name} ranges")
+    found = list(plans.items())[-1:]
+    yield Draft(found[0][1], f"{found[0][0]} ranges") if found else _NOTHING
 
 
 def _equalization(climb: Climb, family: Family) -> Iterator[Draft]:
     """Channels of one tensor scaled to the same range."""
     if family.in_float:  # the layers of the file would not be scaled
+        yield _NOTHING
         return
     groups: list[int] = []
 
-    def change(graph: object) -> None:
-        groups.append(equalize(graph, family.planner.images_NHWC))  # type: ignore[arg-type]
+    def change(graph: fx.GraphModule) -> None:
+        groups.append(equalize(graph, family.planner.images_NHWC))
 
     with climb.reporter.track("Equalization", family.planner.layers) as advance:
         settings = SweepSettings(family.width, family.ranges)
         plan = family.planner.plan(settings, partial(advance, 1, ""), change=change)
-    if groups[0] and family.adopt(plan, scaled=True):
-        yield Draft(plan, f"channels of {groups[0]} tensors scaled")
+    better = groups[0] and family.adopt(plan, scaled=True)
+    yield Draft(plan, f"channels of {groups[0]} tensors scaled") if better else _NOTHING
 
 
 def _reconstruction(climb: Climb, family: Family) -> Iterator[Draft]:
@@ -104,8 +112,8 @@ def _reconstruction(climb: Climb, family: Family) -> Iterator[Draft]:
             seed=climb.context.recipe.seed,
             advance=partial(advance, 1, ""),
         )
-    if family.adopt(plan, scaled=family.plan is not family.unscaled):
-        yield Draft(plan, f"{climb.config.reconstruction_steps} steps")
+    better = family.adopt(plan, scaled=family.plan is not family.unscaled)
+    yield Draft(plan, f"{climb.config.reconstruction_steps} steps") if better else _NOTHING
 
 
 def _mixed(climb: Climb, family: Family) -> Iterator[Draft]:

@@ -128,31 +128,13 @@ def quantize_json() -> dict[str, Any]:
         "top1": 0.88, "drop": 0.0213, "flips": 0.034, "flips_low": 0.021, "flips_high": 0.054,
         "p50_ms": 1.26, "size_bytes": 2_610_000,
     }  # fmt: skip
+    first = {"rung": "rounding", "note": "mse ranges", "passed": False, "problem": "", "seconds": 3.7, "in_float": []}
+    second = {"rung": "mixed", "note": "1 part in float", "passed": True, "in_float": ["blocks.0", "blocks.1"]}
     attempts = [
-        {
-            "format": "onnx",
-            "rung": "rounding",
-            "note": "mse ranges",
-            "passed": False,
-            "in_float": [],
-            "measured": found,
-        },
-        {
-            "format": "onnx",
-            "rung": "mixed",
-            "note": "1 part in float",
-            "passed": True,
-            "in_float": ["blocks.0", "blocks.1"],
-            "measured": {**found, "drop": 0.0047},
-        },
-        {
-            "format": "tflite",
-            "rung": "rounding",
-            "note": "mse ranges",
-            "passed": False,
-            "in_float": [],
-            "measured": None,
-        },
+        {**first, "format": "onnx", "measured": found},
+        {**first, **second, "format": "onnx", "measured": {**found, "drop": 0.0047}},
+        {**first, "format": "tflite", "measured": None, "problem": "no such kernel"},
+        {**first, "format": "tflite", "measured": None, "rung": "ranges", "note": "nothing better"},
     ]
     cost = {"sqnr_db": 31.4, "flips": 0.0156, "divergence": 0.002}
     return {
@@ -160,9 +142,7 @@ def quantize_json() -> dict[str, Any]:
         "validation_images": 1234,
         "reference_top1": 0.9013,
         "limits": {"max_drop": 0.01, "max_flips": 0.05},
-        "attempts": [
-            {**each, "problem": "" if each["measured"] else "no such kernel", "seconds": 3.7} for each in attempts
-        ],
+        "attempts": attempts,
         "kept": {
             "onnx": {"file": "model.w8a8.onnx", "rung": "mixed", "note": "1 part in float", "passed": True},
             "tflite": None,
