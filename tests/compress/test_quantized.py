@@ -270,7 +270,9 @@ def test_bounds_that_no_rung_keeps_are_a_failure_and_the_best_file_stays(exporte
     assert {each["rung"] for each in receipt["attempts"]} <= {"rounding", "ranges"}
     assert not any(each["passed"] for each in receipt["attempts"])
     assert all(folder.file(each["file"]).is_file() for each in folder.stage("quantize")["artifacts"])
-    assert all(each["measured"]["flips"] > 0.5 for each in receipt["attempts"])
+    judged = [each["measured"] for each in receipt["attempts"] if each["measured"]]
+    assert len(judged) >= 3
+    assert all(each["flips"] > 0.5 for each in judged)
     assert any("stay in float" in warning for warning in receipt["warnings"])
 
 
