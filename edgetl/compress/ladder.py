@@ -100,9 +100,10 @@ class Ladder:
         missing: tuple[str, ...] = ()
         with TemporaryDirectory(dir=each.file.parent, prefix=".attempt-") as folder:
             file = Path(folder) / each.file.name
-            if draft.plan:
+            # A first rung that finds nothing better leaves the plan that it started from.
+            if plan := draft.plan or (None if each.best else each.family.plan):
                 with quiet():
-                    missing = each.quantizer.write(draft.plan, self._contract, file)
+                    missing = each.quantizer.write(plan, self._contract, file)
                 judgement, problem = self._judged(file)
             attempt = Attempt(
                 format=each.name,
@@ -143,16 +144,12 @@ class Ladder:
 
 
 def _told(attempt: Attempt) -> str:
-    start = f"{attempt.format}, {attempt.rung} ({attempt.note}): "
+    start = f"{attempt.format}, {attempt.rung} ({attempt.note})"
     if attempt.judgement is None:
-        return (
-            f"{start}does not run ({attempt.problem})"
-            if attempt.problem
-            else f"{attempt.format}, {attempt.rung}: {attempt.note}"
-        )
+        return f"{start}: does not run ({attempt.problem})" if attempt.problem else start
     found = attempt.judgement.score
     verdict = "" if attempt.passed else ", out of bounds"
     return (
-        f"{start}top-1 {found.top1:.2%} (drop {100 * found.drop:.2f} points),"
+        f"{start}: top-1 {found.top1:.2%} (drop {100 * found.drop:.2f} points),"
         f" {found.flips:.2%} of the answers change{verdict}"
     )

@@ -50,7 +50,7 @@ class Climb:
     """What the rungs are given."""
 
     context: StageContext
-    trained: dict[frozenset[str], Plan] = field(default_factory=dict)
+    trained: dict[frozenset[str], Draft] = field(default_factory=dict)
     """What quantization-aware training gave, by the layers that stayed in float; one training is for all formats."""
 
     @property
@@ -133,13 +133,16 @@ def _qat(climb: Climb, family: Family) -> Iterator[Draft]:
     """The student trained on as integers, once for all formats."""
     if climb.context.processes.count > 1:
         climb.reporter.say("qat: left out, as it trains in one process. 'edgetl quantize' by itself does it.")
+        yield _NOTHING
         return
     if family.in_float not in climb.trained:
         # What fits sums of 16 bits fits all others.
         settings = SweepSettings(paired_width, family.ranges, in_float=family.in_float)
         plan = family.unscaled if family.width is paired_width else family.planner.plan(settings)
-        climb.trained[family.in_float], _ = train_aware(climb.context, family.planner.graph_of(plan), plan)
-    yield Draft(climb.trained[family.in_float], f"{climb.config.qat_epochs} epochs")
+        plan, records = train_aware(climb.context, family.planner.graph_of(plan), plan)
+        note = f"{len(records)} epochs, val {records[-1]['val_top1']:.1%}"
+        climb.trained[family.in_float] = Draft(plan, note)
+    yield climb.trained[family.in_float]
 
 
 def measured(family: Family, reporter: Reporter) -> list[Sensitivity]:

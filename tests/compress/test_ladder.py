@@ -113,11 +113,11 @@ def test_without_a_way_in_the_best_file_stays(case, tmp_path):
     impossible = Limits(-1.0, 1.0)
     (each,), heard = climbed(case, tmp_path, impossible, spoil=blurred)
     assert not each.passed
-    assert {attempt.rung for attempt in each.attempts} >= {"rounding", "ranges", "mixed"}
+    assert {attempt.rung for attempt in each.attempts} == set(UNTRAINED)
     drops = [attempt.judgement.score.drop for attempt in each.attempts if attempt.judgement]
     assert each.best.judgement.score.drop == min(drops) < max(drops)
     assert case.judge.judge(each.file).score == each.best.judgement.score
-    assert all(line.endswith(("out of bounds", "nothing better")) for line in heard.lines)
+    assert all(line.endswith(("out of bounds", "(nothing better)")) for line in heard.lines)
 
 
 def test_a_rung_that_finds_nothing_better_is_on_the_receipt(case, tmp_path):
@@ -127,8 +127,16 @@ def test_a_rung_that_finds_nothing_better_is_on_the_receipt(case, tmp_path):
     assert tuple(attempt.rung for attempt in each.attempts) == rungs
     idle = each.attempts[-1]
     assert (idle.judgement, idle.note, idle.problem, idle.passed) == (None, "nothing better", "", False)
-    assert heard.lines[-1] == "onnx, ranges: nothing better"
+    assert heard.lines[-1] == "onnx, ranges (nothing better)"
     assert each.best is each.attempts[1]
+
+
+def test_a_ladder_without_its_first_rung_still_gives_a_file(case, tmp_path):
+    def final(family):
+        family.divergence = 0.0  # nothing is better
+
+    (each,), _ = climbed(case, tmp_path, Limits(1.0, 1.0), rungs=("ranges",), spoil=final)
+    assert (each.best.note, each.passed, each.file.is_file()) == ("nothing better", True, True)
 
 
 def test_a_file_that_does_not_run_is_one_line_of_the_receipt(case, tmp_path):

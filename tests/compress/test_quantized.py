@@ -277,7 +277,8 @@ def test_bounds_that_no_rung_keeps_are_a_failure_and_the_best_file_stays(exporte
 
 
 def test_a_folder_to_calibrate_on_is_on_record(exported, darkness):
-    quantized_again(exported, rungs=["rounding"], calibration=str(darkness), max_drop=1)
+    quantized_again(exported, rungs=["rounding"], calibration=str(darkness), ranges="minmax", max_drop=1)
+    assert {each["note"] for each in receipt_of(RunFolder.open(exported.path))["attempts"]} == {"minmax ranges"}
     images = json.loads(RunFolder.open(exported.path).file("calibration.json").read_text())["images"]
     assert {Path(each["path"]).parent for each in images} == {darkness}
     assert len(images) == 40
