@@ -34,6 +34,7 @@ bench: install  ## Measure what the project promises; results go to benchmarks/r
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/chain.py
 	$(BIN)/python benchmarks/steps.py
+	$(BIN)/python benchmarks/qat.py
 
 clean:  ## Remove the environment and everything made
 	rm -rf $(VENV) runs build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,1 +1,1 @@
-"""From a float artifact to an integer one: calibration images and post-training quantization per format."""
+"""From a float artifact to an integer one: plans, the ladder up to one that is good enough, and its receipt."""
