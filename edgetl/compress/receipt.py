@@ -85,7 +85,7 @@ def _warnings(limits: Limits, formats: Sequence[Open], spread: Spread) -> list[s
         found.append(f"Operators that have no integer form stay in float: {counted}.")
     if dead := _dead(formats):
         found.append(f"Dead layers, whose output no calibration image changes: {', '.join(dead)}")
-    if spread.top1 > limits.max_drop:
+    if spread.decides(limits.max_drop):
         found.append(
             f"The choice of calibration images decides the accuracy: three thirds of them differ by"
             f" {100 * spread.top1:.2f} points. Do not trust it; raise quantize.calibration_images."

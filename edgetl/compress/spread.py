@@ -12,6 +12,8 @@ from edgetl.reporter import Reporter
 __all__ = ["Spread", "calibration_spread"]
 
 _PARTS = 3
+_CHANCE_IMAGES = 2.5
+"""One or two answers more or less say nothing."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,9 @@ class Spread:
     images: int
     """Calibration images of each."""
 
+    judged_images: int
+    """Images that they are compared by."""
+
     scores: tuple[Score, ...]
 
     @property
@@ -28,6 +33,10 @@ class Spread:
         """Largest minus smallest top-1, as a fraction of 1."""
         found = [each.top1 for each in self.scores]
         return max(found) - min(found)
+
+    def decides(self, max_drop: float) -> bool:
+        """Whether the choice of images moves top-1 by more than is allowed, and by more than chance images would."""
+        return self.top1 > max(max_drop, _CHANCE_IMAGES / self.judged_images)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""
@@ -50,4 +59,4 @@ def calibration_spread(family: Family, held_out: HeldOut, reporter: Reporter) ->
             plan = planner.plan(settings, part=slice(part, None, _PARTS))
             scores.append(held_out.score(Simulation(planner.graph_of(plan), plan).predict(held_out.images_NHWC)))
             advance(1, "")
-    return Spread(len(planner.images_NHWC) // _PARTS, tuple(scores))
+    return Spread(len(planner.images_NHWC) // _PARTS, len(held_out.labels_N), tuple(scores))
