@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from peers.int8_peers import PEERS
+from real_network import Images, divergence_of, medians_by_turns, read_photos, real_contract, real_network
 from results import write_result
-from safetensors.torch import load_file
 
 from edgetl.compress.formats import quantizer_for, width_for
 from edgetl.compress.planner import Planner
@@ -32,26 +31,18 @@ from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
 from edgetl.runner.contract import Contract
 from edgetl.targets import find_target
-from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.deployable import Deployable
-from edgetl.zoo.torchvision_ops import ensure_torchvision
 
-_SIDE, _CLASSES = 224, 1001
-_CALLS = 200
 _LIMITS = {"flips": 0.015, "seconds": 300, "latency_to_fastest_peer": 1.05, "best_int8_to_best_float": 0.67}
-Images = NDArray[np.uint8]
 
 
 def main() -> None:
     """Quantize with edgetl and its peers, and compare."""
     options = _options()
-    contract = Contract(
-        labels=tuple(str(label) for label in range(_CLASSES)),
-        height=_SIDE, width=_SIDE, resize="crop", crop_fraction=0.875, mean=(0.5,) * 3, std=(0.5,) * 3,
-    )  # fmt: skip
-    deployable = _network(options.weights)
-    photos = _read(contract, options.photos)
-    halves = [(photos, _read(contract, options.test))] if options.test else [
+    contract = real_contract()
+    deployable = real_network(options.weights)
+    photos = read_photos(contract, options.photos)
+    halves = [(photos, read_photos(contract, options.test))] if options.test else [
         (photos[::2], photos[1::2]), (photos[1::2], photos[::2]),
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
@@ -86,21 +77,6 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _network(weights: Path) -> Deployable:
-    ensure_torchvision()
-    import timm
-
-    net = timm.create_model("mobilenetv2_100", num_classes=_CLASSES, pad_type="same")
-    net.load_state_dict(load_file(weights))
-    deployable = Deployable(Classifier(net, (0.5,) * 3, (0.5,) * 3)).eval()
-    return deployable.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # the stubs lack it
-
-
-def _read(contract: Contract, folder: Path) -> Images:
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    return contract.read(files)
-
-
 def _round(
     deployable: Deployable,
     contract: Contract,
@@ -132,7 +108,7 @@ def _round(
         for label in ("edgetl", *PEERS[name]):
             answers_NK = _answers(folder / f"{name}.{label}{SUFFIX[name]}", test)
             flips[f"{name}: {label}"] = round(float((answers_NK.argmax(1) != reference_NK.argmax(1)).mean()), 5)
-            divergence[f"{name}: {label}"] = round(_divergence(reference_NK, answers_NK), 6)
+            divergence[f"{name}: {label}"] = round(divergence_of(reference_NK, answers_NK), 6)
     return {"flips": flips, "divergence": divergence, "seconds": seconds}
 
 
@@ -151,12 +127,6 @@ def _answers(file: Path, images_NHWC: Images) -> NDArray[np.float32]:
     return open_model(file, Session(threads=2)).run(images_NHWC)
 
 
-def _divergence(reference_NK: NDArray[np.float32], answers_NK: NDArray[np.float32]) -> float:
-    """Mean Kullback-Leibler divergence of the answers from the reference, in nats."""
-    ratio_NK = np.log(reference_NK.clip(1e-9)) - np.log(answers_NK.clip(1e-9))
-    return float((reference_NK * ratio_NK).sum(1).mean())
-
-
 def _latencies(floats: dict[Format, Path], folder: Path, images_NHWC: Images) -> dict[str, Any]:
     """Median milliseconds of one image, all files of a format by turns.
 
@@ -165,7 +135,7 @@ def _latencies(floats: dict[Format, Path], folder: Path, images_NHWC: Images) ->
     medians: dict[str, float] = {}
     for name, source in floats.items():
         files = {"float": source, **{k: folder / f"{name}.{k}{SUFFIX[name]}" for k in ("edgetl", *PEERS[name])}}
-        medians |= {f"{name}: {label}": ms for label, ms in _by_turns(files, images_NHWC).items()}
+        medians |= {f"{name}: {label}": ms for label, ms in medians_by_turns(files, images_NHWC).items()}
     best_float = min(ms for label, ms in medians.items() if label.endswith("float"))
     best_int8 = min(ms for label, ms in medians.items() if label.endswith("edgetl"))
     fastest_peer = {name: min(medians[f"{name}: {peer}"] for peer in PEERS[name]) for name in floats}
@@ -175,18 +145,6 @@ def _latencies(floats: dict[Format, Path], folder: Path, images_NHWC: Images) ->
         "to_fastest_peer": {n: round(medians[f"{n}: edgetl"] / fastest_peer[n], 3) for n in floats},
         "best_int8_to_best_float": round(best_int8 / best_float, 3),
     }
-
-
-def _by_turns(files: dict[str, Path], images_NHWC: Images) -> dict[str, float]:
-    models = {label: open_model(file, Session(threads=1)) for label, file in files.items()}
-    feeds = {label: model.prepare(images_NHWC[:1]) for label, model in models.items()}
-    times: dict[str, list[float]] = {label: [] for label in files}
-    for _ in range(_CALLS):
-        for label, model in models.items():
-            start = time.perf_counter()
-            model.infer(feeds[label])
-            times[label].append(time.perf_counter() - start)
-    return {label: float(np.median(each[20:]) * 1e3) for label, each in times.items()}
 
 
 if __name__ == "__main__":

@@ -183,16 +183,18 @@ def export(
 @app.command(epilog="Example: [bold]edgetl quantize runs/digits-mobilenetv2 --max-drop 0.01[/bold]")
 def quantize(
     run_folder: _Run,
-    scheme: Annotated[str | None, typer.Option(help="Bits of weights and activations: w8a8.")] = None,
+    scheme: Annotated[
+        str | None, typer.Option(metavar="S,S", help="Any of w8a8, fp16, w8 (weights alone), dynamic, w8a16.")
+    ] = None,
     max_drop: Annotated[
         float | None, typer.Option(metavar="FRACTION", help="Largest loss of top-1: 0.01 is one point of a hundred.")
     ] = None,
     settings: _Set = None,
     json: _Json = False,
 ) -> None:
-    """Write integer versions of a run's artifacts, calibrated on its training images; exports first if need be.
+    """Write versions of a run's artifacts in fewer bits, calibrated on its training images; exports first if need be.
 
-    Each format climbs a ladder of remedies until its loss on the validation images is inside the bounds.
+    int8 (w8a8) climbs a ladder of remedies, format by format, until its loss on validation images is inside the bounds.
 
     If no rung is enough, the best file stays, and the exit code is 1.
     """

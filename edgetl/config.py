@@ -3,9 +3,9 @@
 The string under a field is its documentation: `edgetl init` and the error messages are made from it.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "FORMATS",
@@ -23,6 +23,7 @@ __all__ = [
     "Ranges",
     "Recipe",
     "Rung",
+    "Scheme",
     "Section",
     "StudentConfig",
     "TeacherConfig",
@@ -32,9 +33,16 @@ __all__ = [
 Loss = Literal["kd", "dkd", "dist", "crd", "feature", "hard"]
 Format = Literal["onnx", "tflite", "openvino"]
 Ranges = Literal["minmax", "percentile", "mse", "entropy"]
+Scheme = Literal["w8a8", "w8a16", "fp16", "w8", "dynamic"]
 Rung = Literal["rounding", "ranges", "equalization", "reconstruction", "mixed", "qat"]
 RUNGS: tuple[Rung, ...] = ("rounding", "ranges", "equalization", "reconstruction", "mixed", "qat")
 FORMATS: tuple[Format, ...] = ("onnx", "tflite", "openvino")
+
+
+def _listed(value: Any) -> Any:
+    """Names with commas as a tuple, each once."""
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    return tuple(dict.fromkeys(names)) if isinstance(names, list | tuple) else names
 
 
 class Section(BaseModel):
@@ -207,8 +215,8 @@ class ExportConfig(Section):
 class QuantizeConfig(Section):
     """How to turn a float model into an integer one."""
 
-    scheme: Literal["w8a8"] = "w8a8"
-    """Bits of weights and activations."""
+    scheme: Annotated[tuple[Scheme, ...], BeforeValidator(_listed), Field(min_length=1)] = ("w8a8",)
+    """Any of w8a8, fp16, w8 (weights alone), dynamic, w8a16; a runtime that gains nothing from one is not given it."""
 
     calibration_images: int = Field(256, ge=32, le=4096)
     """Images used to estimate activation ranges; balanced over classes, from the training split only."""

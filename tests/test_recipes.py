@@ -13,7 +13,7 @@ from edgetl.recipes import build, digits_recipe, load_recipe, read_settings, rec
     [
         ({"calibration_imgs": 64}, "unknown key. Did you mean 'calibration_images'?"),
         ({"calibration_images": 8}, "expected a whole number from 32 to 4096, got 8"),
-        ({"scheme": "int9"}, "expected 'w8a8', got 'int9'"),
+        ({"scheme": "w8a8,int9"}, "expected a list of w8a8, w8a16, fp16, w8, dynamic, got 'int9'"),
         ({"max_drop": 1.5}, "expected a number from 0 to 1, got 1.5"),
     ],
 )
@@ -22,6 +22,12 @@ def test_a_bad_section_names_the_field_and_the_cure(data, message):
         build(QuantizeConfig, data, "quantize")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_schemes_are_a_list_or_names_with_commas():
+    for given in ("fp16,w8a8", "fp16, w8a8,fp16", ["fp16", "w8a8"]):
+        assert build(QuantizeConfig, {"scheme": given}, "quantize").scheme == ("fp16", "w8a8")
+    assert build(QuantizeConfig, {"scheme": "w8a8"}, "quantize").scheme == ("w8a8",)
 
 
 @pytest.mark.parametrize(

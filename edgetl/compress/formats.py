@@ -11,6 +11,7 @@ from torch import fx
 from edgetl.compress.graph import Layer
 from edgetl.compress.plan import Plan
 from edgetl.compress.widths import Width, full_width, paired_width
+from edgetl.config import Format
 from edgetl.runner.contract import Contract
 from edgetl.targets import Target
 
@@ -24,8 +25,12 @@ class Quantizer(Protocol):
         """Write one; returns the names of the plan's layers that had to stay in float."""
         ...
 
+    def write_half(self, contract: Contract, file: Path) -> None:
+        """Write a float file with weights in half precision."""
+        ...
 
-def quantizer_for(name: str, source: Path, graph: fx.GraphModule, probes_NHWC: NDArray[np.uint8]) -> Quantizer:
+
+def quantizer_for(name: Format, source: Path, graph: fx.GraphModule, probes_NHWC: NDArray[np.uint8]) -> Quantizer:
     """Open a float file for quantization.
 
     Args:
@@ -48,7 +53,7 @@ def quantizer_for(name: str, source: Path, graph: fx.GraphModule, probes_NHWC: N
     return OpenvinoQuantizer(source, graph, probes_NHWC)
 
 
-def width_for(name: str, target: Target) -> Callable[[Layer], Width]:
+def width_for(name: Format, target: Target) -> Callable[[Layer], Width]:
     """How large the weights of a format may be on a target.
 
     On x86 without dot-product instructions, ONNX Runtime and OpenVINO add products in 16 bits. LiteRT's kernels widen

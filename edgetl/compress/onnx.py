@@ -27,6 +27,10 @@ __all__ = ["OnnxQuantizer"]
 
 _IMAGE = "image"
 _LAYERS = ("Conv", "Gemm", "MatMul")
+_LEAST_DIMENSIONS = 2
+"""Of a weight; biases and steps are small, and what they lose is lost for every place."""
+
+_DYNAMIC = ("codes", "step", "zero", "sums", "floats", "steps")
 _INTEGER = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger")
 
 
@@ -68,10 +72,18 @@ class OnnxQuantizer:
             else:
                 missing.append(self._layers[name].name)
         edit.finish()
-        embed_in_onnx(model, contract)
-        onnx.checker.check_model(model, full_check=True)
-        onnx.save_model(model, file)
+        _save(model, contract, file)
         return tuple(missing)
+
+    def write_half(self, contract: Contract, file: Path) -> None:
+        """Write a file that computes in float, with weights in half precision, which the runtime decodes at load."""
+        model = ModelProto()
+        model.CopyFrom(self._model)
+        decoding = list(_halved(model.graph))
+        nodes = list(model.graph.node)
+        del model.graph.node[:]
+        model.graph.node.extend([*decoding, *nodes])
+        _save(model, contract, file)
 
     def _find_layers(self, graph: fx.GraphModule) -> Iterator[tuple[str, tuple[str, str, float]]]:
         """By layer: the file's node (by its output), the constant that holds its weights, and their factor."""
@@ -84,6 +96,25 @@ class OnnxQuantizer:
             if found := match_weight(layer, ((output, values) for output, (_, values) in free.items())):
                 output, factor = found
                 yield layer.node.name, (output, free.pop(output)[0], factor)
+
+
+def _save(model: ModelProto, contract: Contract, file: Path) -> None:
+    embed_in_onnx(model, contract)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save_model(model, file)
+
+
+def _halved(graph: GraphProto) -> Iterator[NodeProto]:
+    """Put matrices and filters that half precision can hold into it; gives the operators that decode them."""
+    for constant in graph.initializer:
+        values, name = numpy_helper.to_array(constant), constant.name
+        if values.dtype != np.float32 or values.ndim < _LEAST_DIMENSIONS:
+            continue
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if np.isfinite(half).all():
+            constant.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+            yield helper.make_node("Cast", [constant.name], [name], to=TensorProto.FLOAT)
 
 
 def _pool_globally(model: ModelProto) -> None:
@@ -128,6 +159,7 @@ class _Edit:
     def __init__(self, model: ModelProto, matches: dict[str, Match], plan: Plan) -> None:
         self._graph = model.graph
         self._matches = matches
+        self._dynamic = plan.activations == "dynamic"
         self._makers = {name: node for node in model.graph.node for name in node.output}
         self._constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
         self._grids = {
@@ -154,12 +186,15 @@ class _Edit:
         source = node.input[0]
         steps_O = rounded.scales_O.numpy() * np.float32(factor)
         shift_O = (rounded.bias_O - layer.bias).numpy() * np.float32(factor * self._factor(source))
+        if self._dynamic:
+            self._round_dynamically(node, weight, rounded.codes.numpy().T, steps_O, shift_O)
+            return
         if node.op_type == "MatMul":
             node.input[1] = self._store(output, f"{weight}_codes", rounded.codes.numpy().T, steps_O, 1)
             self._shift_behind(output, shift_O)
             return
         node.input[1] = self._store(output, f"{weight}_codes", rounded.codes.numpy(), steps_O, 0)
-        bias_O = shift_O + (self._constants[node.input[2]] if len(node.input) > 2 else 0)
+        bias_O = self._bias(node) + shift_O
         if grid := self._grids.get(source):  # the runtime's integer kernels want the bias as integers, too
             sums_O = steps_O * np.float32(grid.scale)
             codes_O = np.rint(bias_O / sums_O).clip(-(2**31), 2**31 - 1).astype(np.int32)
@@ -168,6 +203,35 @@ class _Edit:
             bias = self._keep(f"{weight}_bias", bias_O)
         del node.input[2:]
         node.input.append(bias)
+
+    def _round_dynamically(
+        self,
+        node: NodeProto,
+        weight: str,
+        codes_IO: NDArray[np.int8],
+        steps_O: NDArray[np.float32],
+        shift_O: NDArray[np.float32],
+    ) -> None:
+        """Turn a matrix product into operators of which the runtime makes one that rounds inputs as they come."""
+        source, output, adds = node.input[0], node.output[0], node.op_type == "Gemm"
+        codes, scale, zero, sums, floats, steps = (f"{output}_{name}" for name in _DYNAMIC)
+        stored = self._keep(f"{weight}_codes", np.ascontiguousarray(codes_IO))
+        scales = self._keep(f"{weight}_scale", steps_O)
+        scaled = f"{output}_scaled" if adds else output
+        *before, last = [
+            helper.make_node("DynamicQuantizeLinear", [source], [codes, scale, zero]),
+            helper.make_node("MatMulInteger", [codes, stored, zero], [sums]),
+            helper.make_node("Cast", [sums], [floats], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [scale, scales], [steps]),
+            helper.make_node("Mul", [floats, steps], [scaled]),
+        ]
+        if adds:
+            bias = self._keep(f"{weight}_bias", self._bias(node) + shift_O)
+            before, last = [*before, last], helper.make_node("Add", [scaled, bias], [output])
+        else:
+            self._shift_behind(output, shift_O)
+        self._before[output] = before
+        node.CopyFrom(last)
 
     def finish(self) -> None:
         """Put the pairs in, and leave out what nobody reads any more."""
@@ -216,8 +280,13 @@ class _Edit:
         return output
 
     def _keep(self, name: str, values: NDArray[Any] | np.generic) -> str:
+        while name in self._constants:  # the exporter has names like ours
+            name += "_new"
         self._graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
         return name
+
+    def _bias(self, node: NodeProto) -> Any:
+        return self._constants[node.input[2]] if len(node.input) > 2 else np.float32(0)
 
     def _factor(self, name: str) -> float:
         match = self._matches.get(name)

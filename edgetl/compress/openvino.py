@@ -83,13 +83,14 @@ class OpenvinoQuantizer:
         which the runtime computes in one go; and where its grid has more than 8 bits.
 
         Returns:
-            Names of the plan's layers that compute in float, as they or their rounded inputs are not in the file.
+            Names of the plan's layers that are not in the file, or not the rounded inputs that they are to have.
         """
         model = self._model.clone()
         operators = {_name(each): each for each in model.get_ops()}
         layers = {node: operators[self._sites[node].operator] for node in plan.layers if node in self._sites}
         points = self._points(model, plan, {_name(layer) for layer in layers.values()})
-        integer = {node for node, layer in layers.items() if _has_values_of(layer.input_value(0), points)}
+        static = plan.activations == "static"
+        integer = {node for node, each in layers.items() if not static or _has_values_of(each.input_value(0), points)}
         patch = _Patch(self._openvino.opset13, model)
         for key, output in points.items():
             self._round(patch, output, self._matches[key], plan)
@@ -98,6 +99,12 @@ class OpenvinoQuantizer:
         embed_in_openvino(model, contract)
         self._openvino.save_model(model, file, compress_to_fp16=False)
         return tuple(self._names[node] for node in plan.layers if node not in integer)
+
+    def write_half(self, contract: Contract, file: Path) -> None:
+        """Write a graph that computes in float, with weights in half precision."""
+        model = self._model.clone()
+        embed_in_openvino(model, contract)
+        self._openvino.save_model(model, file, compress_to_fp16=True)
 
     def _points(self, model: Any, plan: Plan, layers: set[str]) -> dict[str, Any]:
         """The outputs to round, by key."""

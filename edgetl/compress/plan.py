@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +12,9 @@ from torch import fx
 from edgetl.compress.graph import Layer, layers_of
 from edgetl.compress.grids import Grid
 
-__all__ = ["Plan", "RoundedLayer", "Simulation"]
+__all__ = ["Activations", "Plan", "RoundedLayer", "Simulation"]
+
+Activations = Literal["static", "dynamic", "float"]
 
 _BATCH = 32
 
@@ -47,6 +50,9 @@ class Plan:
 
     pixels: bool = False
     """Whether the input's codes are the pixels themselves; see `centre_pixels`."""
+
+    activations: Activations = "static"
+    """Whether tensors are rounded to the grids, or what layers read to the range of each image, or nothing."""
 
     dead: tuple[str, ...] = field(default=())
     """Layers whose output was the same for every calibration image and place."""

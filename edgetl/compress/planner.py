@@ -65,7 +65,12 @@ class Planner:
         """
         first = first_layer(self.traced)
         # Where the first layer stays in float, its bias does, and so the mean must.
-        pixels = self._input is not None and first is not None and first.name not in settings.in_float
+        pixels = (
+            settings.activations == "static"
+            and self._input is not None
+            and first is not None
+            and first.name not in settings.in_float
+        )
         graph = self.centred if pixels else self.traced
         if change:
             graph = copied(graph)

@@ -1,4 +1,4 @@
-"""Write an integer version of every float artifact of the run, and a receipt of what it took and cost."""
+"""Write compressed versions of every float artifact of the run, and a receipt of what they took and cost."""
 
 import json
 from collections.abc import Callable
@@ -10,19 +10,23 @@ import numpy as np
 import torch
 
 from edgetl.artifact import write_atomic
+from edgetl.compress.attempts import Contender, Trials
 from edgetl.compress.calibration import Calibration, affordable_count, balanced_samples, choose_calibration
 from edgetl.compress.family import Family
-from edgetl.compress.formats import quantizer_for, width_for
+from edgetl.compress.formats import Quantizer, quantizer_for, width_for
 from edgetl.compress.graph import Layer
 from edgetl.compress.judge import HeldOut, Judge, Limits
 from edgetl.compress.ladder import Ladder, Open
 from edgetl.compress.planner import Planner
-from edgetl.compress.receipt import RECEIPT_FILE, receipt, shortfall
+from edgetl.compress.receipt import RECEIPT_FILE, Refused, receipt, shortfall
 from edgetl.compress.rungs import Climb
+from edgetl.compress.schemes import NOTES, SchemeWriter, refusal
 from edgetl.compress.spread import calibration_spread
 from edgetl.compress.widths import Width
+from edgetl.config import FORMATS, Format, Scheme
 from edgetl.data.index import ImageIndex, read_index
 from edgetl.environment import machine, require
+from edgetl.errors import ConfigError
 from edgetl.quiet import quiet
 from edgetl.stage import StageContext, StageResult
 from edgetl.zoo.deployable import Deployable, load_deployable
@@ -34,42 +38,66 @@ _HELD_OUT = 128
 
 
 def run(context: StageContext) -> StageResult:
-    """Quantize up the ladder; writes `model.w8a8.*`, `calibration.json` and the receipt, `quantize.json`.
+    """Write `model.w8a8.*` or what else the recipe's schemes ask for; and `calibration.json` and `quantize.json`.
 
     Raises:
         RunFolderError: Nothing was exported yet.
         DataError: The calibration folder cannot be used.
+        ConfigError: No format gains anything from any of the schemes.
     """
-    sources = [artifact for artifact in context.folder.artifacts() if artifact["precision"] == "fp32"]
-    for source in sources:
-        require(source["format"])
-    config, index, deployable = context.recipe.quantize, read_index(context.folder), load_deployable(context.folder)
+    floats = {each["format"]: each["file"] for each in context.folder.artifacts() if each["precision"] == "fp32"}
+    sources = {name: floats[name] for name in FORMATS if name in floats}
+    for name in sources:
+        require(name)
+    index, deployable = read_index(context.folder), load_deployable(context.folder)
     calibration = choose_calibration(context, index)
     _record(context, calibration)
     with context.reporter.library("tracing"), quiet():
         planner = Planner(deployable, context.contract, context.contract.read(list(calibration.files.values())))
+    asked, refused = _sorted_out(context, tuple(sources), planner)
     judge, held_out = _judges(context, index, deployable)
-    families = _Families(context, planner, held_out)
-    formats = [_opened(context, source, planner, families) for source in sources]
-    limits = Limits(config.max_drop, config.max_flips)
-    Ladder(Climb(context), judge, context.contract, limits).climb(formats)
-    spread = calibration_spread(formats[0].family, held_out, context.reporter)
-    made = receipt(judge, limits, formats, spread, calibration.warnings)
+    config = context.recipe.quantize
+    trials = Trials(judge, Limits(config.max_drop, config.max_flips), context.reporter)
+    work = _Work(context, planner, held_out, sources)
+    contenders = [work.contender(name, scheme) for scheme, name in asked]
+    climbing = [each for each in contenders if isinstance(each, Open)]
+    Ladder(Climb(context), trials, context.contract).climb(climbing)
+    for each in contenders:
+        if not isinstance(each, Open):
+            trials.attempt(each, "rounding", NOTES[each.precision], work.writer(each))
+    spread = calibration_spread(climbing[0].family, held_out, context.reporter) if climbing else None
+    made = receipt(trials, contenders, refused, spread, calibration.warnings)
     write_atomic(context.out / RECEIPT_FILE, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
     for line in made["warnings"]:
         context.reporter.say(line)
-    artifacts = [{"file": e.file.name, "format": e.name, "precision": config.scheme} for e in formats if e.best]
-    found = [each.best.judgement.score for each in formats if each.best and each.best.judgement]
+    artifacts = [{"file": e.file.name, "format": e.name, "precision": e.precision} for e in contenders if e.best]
+    found = [each.best.judgement.score for each in contenders if each.best and each.best.judgement]
     metrics = {"worst_drop": max(e.drop for e in found), "worst_flips": max(e.flips for e in found)} if found else {}
     return StageResult(
         metrics=metrics,
         details={
             "artifacts": artifacts,
             "calibration_images": len(calibration.files),
-            "float_layers": {each.name: list(each.best.in_float) for each in formats if each.best},
+            "float_layers": {each.file.name: list(each.best.in_float) for each in contenders if each.best},
         },
-        failure=shortfall(formats, limits),
+        failure=shortfall(contenders, trials.limits),
     )
+
+
+def _sorted_out(
+    context: StageContext, formats: tuple[Format, ...], planner: Planner
+) -> tuple[list[tuple[Scheme, Format]], list[Refused]]:
+    """What of the recipe's schemes is made, and what is refused."""
+    wanted = [(scheme, name) for scheme in context.recipe.quantize.scheme for name in formats]
+    reasons = {each: refusal(*each, planner.traced) for each in wanted}
+    refused = [Refused(name, scheme, reason) for (scheme, name), reason in reasons.items() if reason]
+    asked = [each for each in wanted if not reasons[each]]
+    if not asked:
+        told = "; ".join(f"{each.format}: {each.reason}" for each in refused)
+        raise ConfigError("quantize.scheme", f"nothing gains from {refused[0].precision} here ({told})")
+    for each in refused:
+        context.reporter.say(str(each))
+    return asked, refused
 
 
 def _record(context: StageContext, calibration: Calibration) -> None:
@@ -96,32 +124,52 @@ def _judges(context: StageContext, index: ImageIndex, deployable: Deployable) ->
     return Judge(files, labels_N, reference_NK, threads), held_out
 
 
-def _opened(context: StageContext, source: dict[str, str], planner: Planner, families: "_Families") -> Open:
-    """A float file that is ready to climb, in the family of those that compute alike."""
-    name, file = source["format"], context.out / source["file"].replace("fp32", context.recipe.quantize.scheme)
-    with quiet():
-        quantizer = quantizer_for(name, context.folder.file(source["file"]), planner.traced, planner.probes_NHWC)
-    width = width_for(name, context.target)
-    family = families.get(width, frozenset())
-    with TemporaryDirectory(dir=context.out, prefix=".draft-") as folder, quiet():
-        missing = quantizer.write(family.plan, context.contract, Path(folder, file.name))
-    if missing:  # what was to be rounded and is not, the other layers must not make up for
-        family = families.get(width, frozenset(missing))
-    return Open(name, quantizer, family, file)
+class _Work:
+    """What files are made with; each part is made once.
 
+    Args:
+        context: The stage's.
+        planner: Makes plans.
+        held_out: Images by which plans are compared.
+        sources: Float files by format.
+    """
 
-class _Families:
-    """Each family, made once."""
+    def __init__(self, context: StageContext, planner: Planner, held_out: HeldOut, sources: dict[Format, str]) -> None:
+        self._context, self._planner, self._held_out, self._sources = context, planner, held_out, sources
+        self._schemes = SchemeWriter(planner, context.contract)
+        self._quantizers: dict[Format, Quantizer] = {}
+        self._families: dict[tuple[Callable[[Layer], Width], frozenset[str]], Family] = {}
 
-    def __init__(self, context: StageContext, planner: Planner, held_out: HeldOut) -> None:
-        self._context, self._planner, self._held_out = context, planner, held_out
-        self._made: dict[tuple[Callable[[Layer], Width], frozenset[str]], Family] = {}
+    def contender(self, name: Format, scheme: Scheme) -> Contender:
+        """A file that is to be made; `w8a8` climbs, in the family of those that compute alike."""
+        file = self._context.out / self._sources[name].replace("fp32", scheme)
+        if scheme != "w8a8":
+            return Contender(name, scheme, file)
+        quantizer, width = self._quantizer(name), width_for(name, self._context.target)
+        family = self._family(width, frozenset())
+        with TemporaryDirectory(dir=self._context.out, prefix=".draft-") as folder, quiet():
+            missing = quantizer.write(family.plan, self._context.contract, Path(folder, file.name))
+        if missing:  # what was to be rounded and is not, the other layers must not make up for
+            family = self._family(width, frozenset(missing))
+        return Open(name, scheme, file, quantizer, family)
 
-    def get(self, width: Callable[[Layer], Width], in_float: frozenset[str]) -> Family:
-        if (width, in_float) not in self._made:
+    def writer(self, each: Contender) -> Callable[[Path], tuple[str, ...]]:
+        """What writes a file that does not climb."""
+        width = width_for(each.name, self._context.target)
+        return partial(self._schemes.write, each.precision, self._quantizer(each.name), width)
+
+    def _quantizer(self, name: Format) -> Quantizer:
+        if name not in self._quantizers:
+            source, planner = self._context.folder.file(self._sources[name]), self._planner
+            with quiet():
+                self._quantizers[name] = quantizer_for(name, source, planner.traced, planner.probes_NHWC)
+        return self._quantizers[name]
+
+    def _family(self, width: Callable[[Layer], Width], in_float: frozenset[str]) -> Family:
+        if (width, in_float) not in self._families:
             reporter, ranges = self._context.reporter, self._context.recipe.quantize.ranges
             with reporter.track("Quantizing", self._planner.layers) as advance, reporter.library("calibration"):
-                self._made[width, in_float] = Family(
+                self._families[width, in_float] = Family(
                     self._planner, self._held_out, width, in_float, ranges, partial(advance, 1, "")
                 )
-        return self._made[width, in_float]
+        return self._families[width, in_float]

@@ -17,7 +17,7 @@ from torch import fx
 from edgetl.compress.columns import sampled_columns
 from edgetl.compress.graph import Layer, layers_of, parameter
 from edgetl.compress.grids import Grid, Histogram, estimate_grid
-from edgetl.compress.plan import Plan, RoundedLayer
+from edgetl.compress.plan import Activations, Plan, RoundedLayer
 from edgetl.compress.points import is_gate, label_of, rounded_points
 from edgetl.compress.rounding import input_products, round_weights, weight_scales
 from edgetl.compress.widths import Width, full_width
@@ -43,6 +43,9 @@ class SweepSettings:
 
     in_float: frozenset[str] = frozenset()
     """Names of layers that are not rounded."""
+
+    activations: Activations = "static"
+    """What becomes of activations; only static ones have grids."""
 
 
 def sweep(
@@ -99,7 +102,7 @@ class _Sweep:
         starts = range(0, len(images_NHWC), _BATCH)
         self._images = [torch.from_numpy(images_NHWC[start : start + _BATCH]) for start in starts]
         self._layers = {layer.node: layer for layer in layers_of(graph) if layer.name not in settings.in_float}
-        self._points = set(rounded_points(graph))
+        self._points = set(rounded_points(graph)) if settings.activations == "static" else set()
         self._last_reader = {source: node for node in graph.graph.nodes for source in node.all_input_nodes}
         self._values: dict[fx.Node, _Stored] = {}
         self._rounded: dict[str, RoundedLayer] = {}
@@ -117,7 +120,7 @@ class _Sweep:
             else:
                 outputs = self._outputs(node)
             self._values[node] = _Stored(outputs, self._grid(node, outputs) if node in self._points else None)
-        return Plan(self._rounded, self._grids, dead=tuple(self._dead))
+        return Plan(self._rounded, self._grids, activations=self._settings.activations, dead=tuple(self._dead))
 
     def _float_means(self) -> dict[fx.Node, torch.Tensor]:
         """Mean of each layer's output over images and places, before anything is rounded: `(O,)`."""

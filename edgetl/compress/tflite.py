@@ -6,6 +6,7 @@ stay as they are, with conversions at the borders. Names in the file mean nothin
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -114,14 +115,28 @@ class TfliteQuantizer:
 
     def write(self, plan: Plan, contract: Contract, file: Path) -> tuple[str, ...]:
         """Write an integer file with the contract in it; returns the names of the plan's layers that stay in float."""
+        with self._edited(contract, file) as model:
+            done = _Writer(model, self._known, _Choice(self._known, plan)).write()
+        return tuple(self._names[node] for node in plan.layers if node not in done)
+
+    def write_half(self, contract: Contract, file: Path) -> None:
+        """Write a file that computes in float, with weights in half precision."""
+        with self._edited(contract, file) as model:
+            graph = MixedGraph(model, {})
+            for index in range(len(self._known.steps)):
+                graph.add_half(index)
+            graph.finish()
+
+    @contextmanager
+    def _edited(self, contract: Contract, file: Path) -> Iterator[Any]:
+        """Give the source's content; what was changed inside is written to a file, with the contract in it."""
         with TemporaryDirectory() as folder:
             draft = Path(folder) / file.name
             shutil.copyfile(self._source, draft)
             with edited_tflite(draft) as model:
-                done = _Writer(model, self._known, _Choice(self._known, plan)).write()
+                yield model
             embed_in_tflite(draft, contract)
             write_atomic(file, draft.read_bytes())
-        return tuple(self._names[node] for node in plan.layers if node not in done)
 
 
 def _find_layers(
@@ -189,6 +204,8 @@ class _Choice:
         first = [i for i in self.rounded if root_of(known.layers[i].layer.source).name == known.input]
         self.pixels = plan.pixels and any(self._planned(known.steps[i].outputs[0]) for i in first)
         """Whether the codes of the input are the pixels."""
+        self.decoded = plan.activations == "float"
+        """Whether layers compute in float, with weights that are decoded when the file is loaded."""
         if plan.pixels and not self.pixels:
             for index in first:  # its bias is for pixels about another mean than floats are
                 del self.rounded[index]
@@ -271,6 +288,8 @@ class _Writer:
         for index, step in enumerate(self._known.steps):
             if index in self._choice.integer and not self._graph.has_codes(step.outputs[0]):
                 self._add_integer(index, step)
+            elif index in self._choice.rounded and self._choice.decoded:
+                self._add_decoded(index, step)
             elif index in self._choice.rounded and step.kind == "FULLY_CONNECTED":
                 self._add_mixed(index, step)
             else:
@@ -336,6 +355,15 @@ class _Writer:
         found, rounded = self._known.layers[index], self._choice.rounded[index]
         codes, scales_O = _stored(step.kind, found, rounded, np.zeros(len(found.rows_O)))
         self._graph.add_mixed(index, found.layer.name, codes, scales_O, _bias(found, rounded))
+
+    def _add_decoded(self, index: int, step: Step) -> None:
+        """A layer in float, whose weights are kept as integers."""
+        found, rounded = self._known.layers[index], self._choice.rounded[index]
+        codes, scales_O = _stored(step.kind, found, rounded, np.zeros(len(found.rows_O)))
+        weights = self._graph.constant(f"{found.layer.name}.weight", codes, scales_O, _AXES[step.kind][0])
+        bias = self._graph.constant(f"{found.layer.name}.bias", _bias(found, rounded).astype(np.float32))
+        inputs = [self._graph.floats(step.inputs[0]), self._graph.decoded(weights), bias]
+        self._graph.add_floats(self._graph.variant(index, 1, inputs, step.outputs))
 
 
 def _bias(found: _Found, rounded: RoundedLayer) -> NDArray[np.float64]:

@@ -21,7 +21,12 @@ GATE = Grid(1 / 256, 0)
 _KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _FLOAT = schema.TensorType.FLOAT32
 _INT8 = schema.TensorType.INT8
-_TYPES = {np.dtype(np.float32): _FLOAT, np.dtype(np.int32): schema.TensorType.INT32, np.dtype(np.int8): _INT8}
+_TYPES = {
+    np.dtype(np.float32): _FLOAT,
+    np.dtype(np.float16): schema.TensorType.FLOAT16,
+    np.dtype(np.int32): schema.TensorType.INT32,
+    np.dtype(np.int8): _INT8,
+}
 _TOP = 127
 
 
@@ -196,6 +201,7 @@ class MixedGraph(_Graph):
         self._made: list[Any] = []
         self._as_codes: dict[int, int] = {}
         self._as_floats: set[int] = set()
+        self._halves: dict[int, int] = {}
 
     def add(self, *operators: Any) -> None:
         """Append operators."""
@@ -230,6 +236,31 @@ class MixedGraph(_Graph):
         if tensor in self._as_codes and tensor not in self._as_floats:
             self.add_floats(self.operator("DEQUANTIZE", 2, [self._as_codes[tensor]], [tensor]))
         return tensor
+
+    def decoded(self, constant: int) -> int:
+        """A constant's values as floats; runtimes compute them once, when they load the file."""
+        floats = self.activation(constant, "_decoded")
+        self.add(self.operator("DEQUANTIZE", 3, [constant], [floats]))
+        return floats
+
+    def add_half(self, index: int) -> None:
+        """Append the operator at an index as it was, with weights that are kept in half precision."""
+        inputs, outputs = self._ends(index)
+        self.add_floats(self.variant(index, 1, [self._in_half(tensor) for tensor in inputs], outputs))
+
+    def _in_half(self, tensor: int) -> int:
+        """A tensor, or if it is a matrix or filter that half precision can hold, what is decoded of that."""
+        stored = self._graph.tensors[tensor] if tensor >= 0 else None
+        if stored is None or stored.type != _FLOAT or len(self.shape(tensor)) < 2:
+            return tensor
+        data = self._model.buffers[stored.buffer].data
+        if tensor not in self._halves and data is not None and len(data):
+            values = np.asarray(data, np.uint8).view(np.float32).reshape(self.shape(tensor))
+            with np.errstate(over="ignore"):
+                half = values.astype(np.float16)
+            if np.isfinite(half).all():
+                self._halves[tensor] = self.decoded(self.constant(f"{stored.name!s}_half", half))
+        return self._halves.get(tensor, tensor)
 
     def scalar(self, value: float) -> int:
         """Add a constant as the code of a grid of its own, on which it is exact."""
@@ -310,8 +341,14 @@ def _compute(opened: Any, images_NHWC: NDArray[np.uint8], wanted: list[int]) -> 
         opened.invoke()
         for tensor, values in parts.items():
             values.append(np.atleast_1d(opened.get_tensor(tensor)))
-    joined = {tensor: np.concatenate(values)[: len(images_NHWC)] for tensor, values in parts.items()}
-    return {tensor: values for tensor, values in joined.items() if np.isfinite(values).all()}
+    joined = {tensor: _by_image(np.concatenate(values), len(filled_NHWC)) for tensor, values in parts.items()}
+    return {tensor: values[: len(images_NHWC)] for tensor, values in joined.items() if np.isfinite(values).all()}
+
+
+def _by_image(values: NDArray[np.float32], images: int) -> NDArray[np.float32]:
+    """A tensor with one entry for each image; matrix products of several rows have these in their first axis."""
+    rows, rest = divmod(len(values), images)
+    return values if rest or rows <= 1 else values.reshape(images, rows, *values.shape[1:])
 
 
 def _of_grid(grid: Grid, shift: int) -> Any:

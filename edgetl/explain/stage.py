@@ -79,9 +79,9 @@ def _pairs(context: StageContext) -> list[tuple[Artifact, Artifact]]:
     """Float and integer artifacts of one format."""
     artifacts, path = context.folder.artifacts(), context.folder.path
     floats = {each["format"]: each for each in artifacts if each["precision"] == "fp32"}
-    integers = [each for each in artifacts if each["precision"] != "fp32"]
+    integers = [each for each in artifacts if each["precision"] == "w8a8"]
     if not integers:
-        raise RunFolderError(f"{path}: has no integer artifact to explain. 'edgetl quantize' makes them")
+        raise RunFolderError(f"{path}: has no w8a8 artifact to explain. 'edgetl quantize' makes them")
     pairs = [(floats[each["format"]], each) for each in integers if each["format"] in floats]
     if not pairs:
         raise RunFolderError(f"{path}: has no float artifact to compare with. 'edgetl export' makes them")
@@ -94,7 +94,7 @@ def _explain(context: StageContext, before: Artifact, after: Artifact, images: l
     one_thread_ms = None
     if threads > 1:
         one_thread_ms = (_median_ms(context, before, images, 1), _median_ms(context, after, images, 1))
-    cores, in_float = psutil.cpu_count(logical=False), _float_layers(context, after["format"])
+    cores, in_float = psutil.cpu_count(logical=False), _float_layers(context, after["file"])
     case = Case(looks[0].measured, looks[1].measured, threads, one_thread_ms, cores, in_float)
     return {
         "format": after["format"],
@@ -131,10 +131,10 @@ def _machine() -> Machine:
     return Machine(facts["cpu"], facts["architecture"], tuple(facts["instruction_sets"]))
 
 
-def _float_layers(context: StageContext, format_name: str) -> int | None:
+def _float_layers(context: StageContext, file: str) -> int | None:
     """How many layers the quantizer had to leave in float; None if it is too old to say."""
     record = context.folder.stage("quantize") or {}
-    return len(record["float_layers"].get(format_name, [])) if "float_layers" in record else None
+    return len(record["float_layers"].get(file, [])) if "float_layers" in record else None
 
 
 def _fastest(formats: list[dict[str, Any]]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def sensitivity_figure(units: Sequence[dict[str, Any]], size_inches: tuple[float
 
 
 def _attempt_name(attempt: dict[str, Any]) -> str:
-    return f"{FORMAT_NAMES[attempt['format']]}, {attempt['rung']}"
+    return f"{FORMAT_NAMES[attempt['format']]} {attempt['precision']}, {attempt['rung']}"
 
 
 def _rows(names: Sequence[str], size_inches: tuple[float, float]) -> tuple[Figure, Axes]:

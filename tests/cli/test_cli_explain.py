@@ -52,7 +52,7 @@ def test_a_run_without_integers_is_one_line_and_two(edgetl, run_copy):
     done = edgetl("explain", run_copy)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        f"edgetl: {run_copy}: has no integer artifact to explain. 'edgetl quantize' makes them"
+        f"edgetl: {run_copy}: has no w8a8 artifact to explain. 'edgetl quantize' makes them"
     )
 
 

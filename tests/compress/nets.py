@@ -57,6 +57,34 @@ class Net(nn.Module):
         return self.head(self.pool(self.second(x)).flatten(1))
 
 
+class Products(nn.Module):
+    """Patches, two residual pairs of matrix products as transformers have them, mean, linear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 64, 4, 4)
+        pairs = [nn.Sequential(nn.LayerNorm(64), nn.Linear(64, 192), nn.ReLU(), nn.Linear(192, 64)) for _ in range(2)]
+        self.pairs = nn.ModuleList(pairs)
+        self.head = nn.Linear(64, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits `(N, K)` of `(N, 3, H, W)`."""
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        for pair in self.pairs:
+            x = x + pair(x)
+        return self.head(x.mean(1))
+
+
+def matrix_network(seed: int = 0) -> Deployable:
+    """A network of matrix products with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = Products()
+        nn.init.normal_(net.head.weight, std=1.0)
+        nn.init.normal_(net.head.bias)
+    return Deployable(Classifier(net, HALF, HALF)).eval()
+
+
 def network(mean=HALF, std=HALF, seed: int = 0) -> Deployable:
     """The network with random weights, norms that have seen images, and answers that differ."""
     with torch.random.fork_rng():

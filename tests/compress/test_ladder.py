@@ -8,6 +8,7 @@ from heard import Heard
 from nets import contract, images, network
 from PIL import Image
 
+from edgetl.compress.attempts import Trials
 from edgetl.compress.family import Family
 from edgetl.compress.formats import quantizer_for
 from edgetl.compress.judge import HeldOut, Judge, Limits
@@ -65,9 +66,9 @@ def climbed(case, folder, limits, rungs=UNTRAINED, spoil=None, formats=("onnx",)
     for name in formats:
         with quiet():
             quantizer = quantizer_for(name, case.sources[name], case.planner.traced, case.planner.probes_NHWC)
-        opened.append(Open(name, quantizer, family, folder / f"model.w8a8{SUFFIX[name]}"))
+        opened.append(Open(name, "w8a8", folder / f"model.w8a8{SUFFIX[name]}", quantizer, family))
     heard = Heard()
-    Ladder(Climb(asked(rungs, heard)), case.judge, contract(), limits).climb(opened)
+    Ladder(Climb(asked(rungs, heard)), Trials(case.judge, limits, heard), contract()).climb(opened)
     return opened, heard
 
 
@@ -88,7 +89,7 @@ def test_the_first_rung_is_enough_where_the_bounds_are_wide(case, tmp_path):
         assert each.file.is_file()
         assert each.best.judgement.score.flips < 0.1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.w8a8.bin", "model.w8a8.onnx", "model.w8a8.xml"]
-    assert heard.lines[0].startswith("onnx, rounding (mse ranges): top-1 ")
+    assert heard.lines[0].startswith("onnx w8a8, rounding (mse ranges): top-1 ")
 
 
 def test_a_format_climbs_until_it_is_inside(case, tmp_path):
@@ -127,7 +128,7 @@ def test_a_rung_that_finds_nothing_better_is_on_the_receipt(case, tmp_path):
     assert tuple(attempt.rung for attempt in each.attempts) == rungs
     idle = each.attempts[-1]
     assert (idle.judgement, idle.note, idle.problem, idle.passed) == (None, "nothing better", "", False)
-    assert heard.lines[-1] == "onnx, ranges (nothing better)"
+    assert heard.lines[-1] == "onnx w8a8, ranges (nothing better)"
     assert each.best is each.attempts[1]
 
 
@@ -146,8 +147,9 @@ def test_a_file_that_does_not_run_is_one_line_of_the_receipt(case, tmp_path):
             return ()
 
     family = Family(case.planner, case.held_out, full_width, frozenset(), "mse")
-    each = Open("onnx", Breaks(), family, tmp_path / "model.w8a8.onnx")
-    Ladder(Climb(asked(("rounding",), Heard())), case.judge, contract(), Limits(0.1, 1.0)).climb([each])
+    each = Open("onnx", "w8a8", tmp_path / "model.w8a8.onnx", Breaks(), family)
+    trials = Trials(case.judge, Limits(0.1, 1.0), Heard())
+    Ladder(Climb(asked(("rounding",), Heard())), trials, contract()).climb([each])
     (attempt,) = each.attempts
     assert (attempt.judgement, attempt.passed, each.best) == (None, False, None)
     assert "onnxruntime cannot open it" in attempt.problem

@@ -21,7 +21,7 @@ from edgetl.compress.planner import Planner
 from edgetl.compress.sweep import SweepSettings
 from edgetl.compress.widths import paired_width
 from edgetl.data.index import read_index
-from edgetl.errors import AlreadyInteger, DataError, ProofFailed, RunFolderError
+from edgetl.errors import AlreadyInteger, ConfigError, DataError, ProofFailed, RunFolderError
 from edgetl.export import stage as export
 from edgetl.export.tflite import write_tflite
 from edgetl.pipeline import run_stages
@@ -223,7 +223,7 @@ def test_the_receipt_says_what_was_measured_of_each_format(run, tmp_path_factory
 def test_what_each_rung_gave_is_printed(run, capsys):
     print_run(run)
     lines = capsys.readouterr().out.splitlines()
-    (told,) = (line for line in lines if "tflite: rounding (mse ranges)" in line)
+    (told,) = (line for line in lines if "tflite w8a8: rounding" in line)
     assert told.rstrip().endswith("inside, kept")
     assert set(run.stage("quantize")["metrics"]) == {"worst_drop", "worst_flips"}
 
@@ -274,6 +274,31 @@ def test_bounds_that_no_rung_keeps_are_a_failure_and_the_best_file_stays(exporte
     assert len(judged) >= 3
     assert all(each["flips"] > 0.5 for each in judged)
     assert any("stay in float" in warning for warning in receipt["warnings"])
+
+
+def test_other_schemes_are_written_where_the_runtime_gains_and_refused_elsewhere(exported):
+    heard = Heard()
+    quantized_again(exported, heard, scheme="fp16,w8")
+    folder = RunFolder.open(exported.path)
+    made = [(each["file"], each["precision"]) for each in folder.stage("quantize")["artifacts"]]
+    assert made == [
+        ("model.fp16.onnx", "fp16"), ("model.fp16.tflite", "fp16"), ("model.fp16.xml", "fp16"),
+        ("model.w8.tflite", "w8"), ("model.w8.xml", "w8"),
+    ]  # fmt: skip
+    assert not (folder.path / "model.w8a8.onnx").exists()
+    receipt = receipt_of(folder)
+    assert [each["rung"] for each in receipt["attempts"]] == ["rounding"] * 5
+    assert all(each["measured"]["flips"] <= 0.01 for each in receipt["attempts"])
+    assert receipt["calibration_spread"] is None
+    assert [(each["format"], each["precision"]) for each in receipt["refused"]] == [("onnx", "w8")]
+    assert any(line.startswith("onnx w8: not written, since ONNX Runtime decodes weights") for line in heard.lines)
+
+
+def test_a_scheme_that_no_format_gains_from_is_refused(exported):
+    with pytest.raises(ConfigError) as caught:
+        quantized_again(exported, scheme="w8a16")
+    assert str(caught.value).startswith("quantize.scheme: nothing gains from w8a16 here (onnx: ONNX Runtime has no ")
+    assert (exported.path / "model.w8a8.onnx").is_file()
 
 
 def test_a_folder_to_calibrate_on_is_on_record(exported, darkness):

@@ -56,7 +56,7 @@ def test_with_one_thread_there_is_nothing_to_compare_it_with(tmp_path):
 
 
 def test_a_run_without_integers_says_what_to_do(tmp_path):
-    with pytest.raises(RunFolderError, match=r"has no integer artifact to explain\. 'edgetl quantize' makes them$"):
+    with pytest.raises(RunFolderError, match=r"has no w8a8 artifact to explain\. 'edgetl quantize' makes them$"):
         stage.run(tiny_run.context(tmp_path, [("onnx", "fp32", {})]))
 
 

@@ -128,13 +128,22 @@ def quantize_json() -> dict[str, Any]:
         "top1": 0.88, "drop": 0.0213, "flips": 0.034, "flips_low": 0.021, "flips_high": 0.054,
         "p50_ms": 1.26, "size_bytes": 2_610_000,
     }  # fmt: skip
-    first = {"rung": "rounding", "note": "mse ranges", "passed": False, "problem": "", "seconds": 3.7, "in_float": []}
+    first = {
+        "precision": "w8a8",
+        "rung": "rounding",
+        "note": "mse ranges",
+        "passed": False,
+        "problem": "",
+        "seconds": 3.7,
+        "in_float": [],
+    }
     second = {"rung": "mixed", "note": "1 part in float", "passed": True, "in_float": ["blocks.0", "blocks.1"]}
+    onnx, tflite = ({"format": name, "file": f"model.w8a8.{name}"} for name in ("onnx", "tflite"))
     attempts = [
-        {**first, "format": "onnx", "measured": found},
-        {**first, **second, "format": "onnx", "measured": {**found, "drop": 0.0047}},
-        {**first, "format": "tflite", "measured": None, "problem": "no such kernel"},
-        {**first, "format": "tflite", "measured": None, "rung": "ranges", "note": "nothing better"},
+        {**first, **onnx, "measured": found},
+        {**first, **second, **onnx, "measured": {**found, "drop": 0.0047}},
+        {**first, **tflite, "measured": None, "problem": "no such kernel"},
+        {**first, **tflite, "measured": None, "rung": "ranges", "note": "nothing better"},
     ]
     cost = {"sqnr_db": 31.4, "flips": 0.0156, "divergence": 0.002}
     return {
@@ -143,9 +152,10 @@ def quantize_json() -> dict[str, Any]:
         "reference_top1": 0.9013,
         "limits": {"max_drop": 0.01, "max_flips": 0.05},
         "attempts": attempts,
+        "refused": [],
         "kept": {
-            "onnx": {"file": "model.w8a8.onnx", "rung": "mixed", "note": "1 part in float", "passed": True},
-            "tflite": None,
+            "model.w8a8.onnx": {"rung": "mixed", "note": "1 part in float", "passed": True},
+            "model.w8a8.tflite": None,
         },
         "calibration_spread": {"images": 85, "top1_spread": 0.0067, "scores": []},
         "dead_layers": [],

@@ -121,7 +121,7 @@ def test_the_receipt_of_quantization_is_shown(make_run, page_of):
     ):
         assert words in section
     assert (section.count("✓ inside"), section.count("✗ does not run")) == (1, 1)
-    assert "TFLite: ranges <small>nothing better</small>" in section
+    assert "TFLite w8a8: ranges <small>nothing better</small>" in section
     assert section.count("1 part in float, kept") == 1
     assert "mse ranges, kept" not in section
 
