@@ -120,7 +120,9 @@ def finetune_only(recipe: Recipe, out: Path, reporter: Reporter) -> RunFolder:
     return run_stages(recipe, out, "finetune", ("data", "finetune"), reporter)
 
 
-def run_verb(verb: str, recipe: Recipe, folder: RunFolder, reporter: Reporter) -> RunFolder:
+def run_verb(
+    verb: str, recipe: Recipe, folder: RunFolder, reporter: Reporter, *, then: tuple[str, ...] = ()
+) -> RunFolder:
     """Run one stage in an existing run, with those that it cannot do without.
 
     Args:
@@ -128,13 +130,14 @@ def run_verb(verb: str, recipe: Recipe, folder: RunFolder, reporter: Reporter) -
         recipe: The run's own, with what the user changed.
         folder: The run.
         reporter: Hears the progress.
+        then: Further stages, if they have to run.
 
     Raises:
         EdgetlError: Anything the user can act on.
     """
     quantized = folder.stage("quantize") is not None
     stages = {"quantize": ("export", "quantize"), "export": ("export", "quantize") if quantized else ("export",)}
-    wanted = stages.get(verb, (verb,))
+    wanted = (*stages.get(verb, (verb,)), *then)
     for name in wanted:
         if name in _NEEDS:
             require(_NEEDS[name])

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgetl.artifact import RunFolder
+from edgetl.recommend import advice
 from edgetl.reporter import Advance, Reporter
 
 __all__ = ["TerminalReporter", "print_explanation", "print_json", "print_run", "print_table", "read_report"]
@@ -108,6 +109,8 @@ def print_run(folder: RunFolder) -> None:
         print_table(columns, rows)
     if bench:
         print(f"Timed on: {bench['machine']['cpu']} ({bench['machine']['architecture']})")
+    if told := advice(read_report(folder, "verify.json"), bench):
+        print(told)
     page = folder.path / "report.html"
     print(f"Report: {page}" if page.is_file() else f"Run: {folder.path}")
 

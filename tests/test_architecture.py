@@ -26,7 +26,7 @@ ROWS = [
     {"distill"},
     {"compress"},
     {"export"},
-    {"measure"},
+    {"measure", "recommend"},
     {"verify", "bench", "explain"},
     {"report"},
     {"stages", "terminal"},

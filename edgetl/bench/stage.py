@@ -37,6 +37,7 @@ def run(context: StageContext) -> StageResult:
         "measured_on": "this machine",
         "machine": machine(),
         "target": context.target.name,
+        "target_profile": context.target.model_dump(mode="json", include={"architecture", "int8_dot_product"}),
         "artifacts": entries,
     }
     (context.out / "bench.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetl.distill.paired import Gain
+from edgetl.recommend import advice, recommend
 from edgetl.report.rows import Row
 from edgetl.report.sources import Sources
 from edgetl.report.words import file_size, milliseconds, percent, points, probability_difference
@@ -62,7 +63,14 @@ def verdict(context: StageContext, sources: Sources, rows: Sequence[Row]) -> Ver
         start = f"{sum(row.failed for row in proven)} of {_artifacts(len(proven))} failed the proof on {images}."
     return Verdict(
         "PROVEN" if sources.verify["passed"] else "FAILED",
-        " ".join([start, *_float_sentence(proven), *_integer_sentence(proven, context.recipe.quantize.max_drop)]),
+        " ".join(
+            [
+                start,
+                *_float_sentence(proven),
+                *_integer_sentence(proven, context.recipe.quantize.max_drop),
+                advice(sources.verify, sources.bench or {}),
+            ]
+        ).strip(),
         failures,
     )
 
@@ -97,7 +105,7 @@ def headline_tiles(context: StageContext, sources: Sources, rows: Sequence[Row])
         *_student_tile(context, sources),
         *_teacher_tile(context),
         *_control_tile(sources),
-        *_bench_tiles([row for row in rows if row.bench and not row.failed]),
+        *_bench_tiles(sources, [row for row in rows if row.bench and not row.failed]),
         *_drop_tile(rows),
     ]
 
@@ -131,16 +139,16 @@ def _seeds(count: int) -> str:
     return "1 seed" if count == 1 else f"{count} seeds"
 
 
-def _bench_tiles(rows: Sequence[Row]) -> list[Tile]:
+def _bench_tiles(sources: Sources, rows: Sequence[Row]) -> list[Tile]:
     timed = [(row, row.bench) for row in rows if row.bench]
     if not timed:
         return []
     small, small_bench = min(timed, key=lambda pair: pair[1]["size_bytes"])
+    smallest = Tile("Smallest artifact", file_size(small_bench["size_bytes"]), small.file)
+    if found := recommend(sources.verify or {}, sources.bench or {}):
+        return [smallest, Tile("Recommended", milliseconds(found.p50_ms), f"{found.file}, median")]
     fast, fast_bench = min(timed, key=lambda pair: pair[1]["inference"]["p50_ms"])
-    return [
-        Tile("Smallest artifact", file_size(small_bench["size_bytes"]), small.file),
-        Tile("Fastest artifact", milliseconds(fast_bench["inference"]["p50_ms"]), f"{fast.file}, median"),
-    ]
+    return [smallest, Tile("Fastest artifact", milliseconds(fast_bench["inference"]["p50_ms"]), f"{fast.file}, median")]
 
 
 def _drop_tile(rows: Sequence[Row]) -> list[Tile]:

@@ -110,6 +110,23 @@ def test_exporting_for_one_format_drops_what_belonged_to_the_others(edgetl, run_
     assert left == ["model.fp32.onnx", "model.safetensors", "model.w8a8.onnx"]
 
 
+def test_exporting_for_a_device_recommends_the_file_to_ship(edgetl, run_copy):
+    done = edgetl("export", run_copy, "--target", "linux-x86", "--format", "onnx")
+    assert done.returncode == 0, done.stderr
+    assert stages_done(done) == ["export", "quantize", "verify", "bench"]
+    timed = {each["file"]: each for each in json.loads((run_copy / "bench.json").read_text())["artifacts"]}
+    (advice,) = (line for line in done.stdout.splitlines() if line.startswith("Ship "))
+    file = advice.removeprefix("Ship ").partition(":")[0]
+    assert timed[file]["inference"]["p50_low_ms"] <= min(each["inference"]["p50_high_ms"] for each in timed.values())
+    assert "of 2 files that passed the proof" in advice
+
+
+def test_nothing_is_recommended_for_a_device_of_another_kind(edgetl, run_copy):
+    done = edgetl("report", run_copy)
+    assert "No file is recommended for rpi4 (aarch64), since the times are of this machine (x86_64)." in done.stdout
+    assert "No file is recommended for rpi4" in (run_copy / "report.html").read_text()
+
+
 def test_a_run_folder_serves_as_teacher_without_training_it_again(edgetl, finished_run, stripes, tmp_path):
     teacher = finished_run / "teacher"
     before = sha256_of(teacher / "model.safetensors")
