@@ -16,6 +16,7 @@ from edgetl.report.pareto import pareto_front
 
 __all__ = ["PlotPoint", "accuracy_latency_figure", "front_of", "point_id"]
 
+_MARKERS = {"fp32": "o", "w8a8": "D", "fp16": "s", "w8": "^", "dynamic": "v"}
 _LEAST_SPAN_PERCENT = 1.0
 """Smallest height of the plot, in percentage points: less would show the noise of a few images as a difference."""
 
@@ -128,7 +129,7 @@ def _draw_point(axes: Axes, point: PlotPoint, gid: str) -> None:
     axes.plot(
         [point.p50_ms],
         [top],
-        marker=_marker(point.precision),
+        marker=_MARKERS[point.precision],
         markersize=7.5,
         color=colour if point.passed else LIGHT["card"],
         markeredgecolor=LIGHT["card"] if point.passed else colour,
@@ -137,10 +138,6 @@ def _draw_point(axes: Axes, point: PlotPoint, gid: str) -> None:
         zorder=4,
         gid=gid,
     )
-
-
-def _marker(precision: str) -> str:
-    return "o" if precision == "fp32" else "D"
 
 
 def _obstacles(axes: Axes, points: Sequence[PlotPoint], reference_top1: float) -> list[Box]:
@@ -203,7 +200,7 @@ def _draw_label(axes: Axes, name: str, colour: str, anchor: tuple[float, float],
 def _legend(points: Sequence[PlotPoint]) -> list[Line2D]:
     precisions = sorted({point.precision for point in points})
     marks = [
-        Line2D([], [], linestyle="none", marker=_marker(name), markersize=6, color=LIGHT["muted"], label=name)
+        Line2D([], [], linestyle="none", marker=_MARKERS[name], markersize=6, color=LIGHT["muted"], label=name)
         for name in precisions
     ]
     return [
