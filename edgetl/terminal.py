@@ -121,13 +121,19 @@ def _print_receipt(receipt: dict[str, Any]) -> None:
     for attempt in receipt["attempts"]:
         found, kept = attempt["measured"], receipt["kept"][attempt["file"]]
         is_kept = kept and (kept["rung"], kept["note"]) == (attempt["rung"], attempt["note"])
-        numbers = [f"{found['top1']:.1%}", f"{100 * found['drop']:.2f}", f"{found['flips']:.2%}"] if found else [""] * 3
+        numbers = _accuracy(found) if found else [""] * 3
         more = [f"{found['p50_ms']:.2f}", f"{found['size_bytes'] / 1e6:.2f}"] if found else [""] * 2
         unmeasured = "DOES NOT RUN" if attempt["problem"] else ""
         verdict = "inside" if attempt["passed"] else "OUTSIDE" if found else unmeasured
         name = f"{attempt['format']} {attempt['precision']}: {attempt['rung']} ({attempt['note']})"
         rows.append([name, *numbers, *more, f"{verdict}, kept" if is_kept else verdict])
     print_table(["quantized", "top-1", "drop", "changed", "p50 ms", "MB", "bounds"], rows)
+
+
+def _accuracy(found: dict[str, Any]) -> list[str]:
+    """Top-1, drop with its standard error, and answers that change."""
+    drop = f"{100 * found['drop']:.2f} ± {100 * found['drop_error']:.2f}"
+    return [f"{found['top1']:.1%}", drop, f"{found['flips']:.2%}"]
 
 
 def print_explanation(explained: dict[str, Any]) -> None:

@@ -116,7 +116,7 @@ class Trials:
                 rung=rung,
                 note=note,
                 judgement=judgement,
-                passed=judgement is not None and judgement.score.passes(self.limits),
+                passed=judgement is not None and judgement.score.excess(self.limits) == 0,
                 in_float=tuple(sorted({*in_float, *missing})),
                 problem=problem,
                 seconds=self._lap(),
@@ -145,8 +145,7 @@ class Trials:
         """How far an attempt is out of bounds, and then how many answers it changes."""
         assert attempt.judgement
         found = attempt.judgement.score
-        over = max(0.0, found.drop - self.limits.max_drop) + max(0.0, found.flips - self.limits.max_flips)
-        return over, found.flips
+        return found.excess(self.limits), found.flips
 
 
 def _told(attempt: Attempt) -> str:
@@ -156,6 +155,6 @@ def _told(attempt: Attempt) -> str:
     found = attempt.judgement.score
     verdict = "" if attempt.passed else ", out of bounds"
     return (
-        f"{start}: top-1 {found.top1:.2%} (drop {100 * found.drop:.2f} points),"
+        f"{start}: top-1 {found.top1:.2%} (drop {100 * found.drop:.2f} ± {100 * found.drop_error:.2f} points),"
         f" {found.flips:.2%} of the answers change{verdict}"
     )

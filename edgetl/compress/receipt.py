@@ -78,7 +78,8 @@ def _short(each: Contender, limits: Limits) -> str:
     if each.best is None or each.best.judgement is None:
         return f"{each.file.name}: no rung gave a file that runs ({each.attempts[-1].problem})"
     found = each.best.judgement.score
-    lost = f"changes top-1 by {-100 * found.drop:+.2f} points (allowed: {-100 * limits.max_drop:+.2f})"
+    change = f"{-100 * found.drop:+.2f} ± {100 * found.drop_error:.2f} points"
+    lost = f"changes top-1 by {change} (allowed: {-100 * limits.max_drop:+.2f})"
     if limits.max_flips < 1:
         lost += f" and {found.flips:.2%} of the answers (allowed: {limits.max_flips:.2%})"
     return f"{each.file.name}: no rung is inside the bounds, the best one, '{each.best.rung}', {lost}"

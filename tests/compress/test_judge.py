@@ -52,7 +52,28 @@ def test_an_answer_that_is_no_number_is_wrong():
     ],
 )
 def test_the_bounds_themselves_are_allowed(mistakes, limits, passes):
-    assert score(with_mistakes(mistakes), RIGHT_NK, LABELS_N).passes(limits) == passes
+    assert (score(with_mistakes(mistakes), RIGHT_NK, LABELS_N).excess(limits) == 0) == passes
+
+
+def test_a_drop_has_the_standard_error_of_the_images_that_only_one_has_right():
+    """Of 100 images, 6 are lost and 2 are gained."""
+    reference_NK = with_mistakes(2)
+    answers_NK = np.concatenate([RIGHT_NK[:2], with_mistakes(8)[2:]])
+    found = score(answers_NK, reference_NK, LABELS_N)
+    assert (found.drop, found.images) == (pytest.approx(0.04), 100)
+    assert found.drop_error == pytest.approx(np.sqrt((6 + 2 - 4**2 / 100) / 100**2))
+
+
+@pytest.mark.parametrize(("images", "inside"), [(400, True), (499, True), (500, False), (1000, False)])
+def test_where_images_are_many_chance_does_not_bring_a_file_inside(images, inside):
+    """0.9 points are lost, more or less."""
+    labels_N = np.arange(images) % 4
+    right_NK = np.eye(4, dtype=np.float32)[labels_N]
+    answers_NK, wrong = right_NK.copy(), int(0.009 * images)
+    answers_NK[:wrong] = np.roll(answers_NK[:wrong], 1, axis=1)
+    found = score(answers_NK, right_NK, labels_N)
+    assert found.drop < 0.01 < found.drop + found.drop_error
+    assert (found.excess(Limits(0.01, 1.0)) == 0) == inside
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +98,9 @@ def test_a_file_is_run_timed_and_weighed(judged):
     assert 0 < found.score.top1 < 1
     assert found.p50_ms > 0
     assert found.size_bytes == file.stat().st_size + file.with_suffix(".bin").stat().st_size
-    assert set(found.to_dict()) == {"top1", "drop", "flips", "flips_low", "flips_high", "p50_ms", "size_bytes"}
+    assert set(found.to_dict()) == {
+        "top1", "drop", "drop_error", "flips", "flips_low", "flips_high", "images", "p50_ms", "size_bytes",
+    }  # fmt: skip
 
 
 def test_a_file_that_does_not_run_says_so(judged, tmp_path):

@@ -8,7 +8,7 @@ from edgetl.compress.spread import Spread
 
 def spread(*right, images=100):
     """Three plans with so many right answers each."""
-    return Spread(20, images, tuple(Score(each / images, 0.0, 0.0, 0.0, 0.0) for each in right))
+    return Spread(20, images, tuple(Score(each / images, 0.0, 0.0, 0.0, 0.0, 0.0, images) for each in right))
 
 
 @pytest.mark.parametrize(
