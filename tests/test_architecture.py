@@ -27,7 +27,7 @@ ROWS = [
     {"compress"},
     {"export"},
     {"measure"},
-    {"verify", "bench", "explain"},
+    {"verify", "bench", "explain", "prune"},
     {"report"},
     {"stages", "terminal"},
     {"pipeline", "flags"},
