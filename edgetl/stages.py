@@ -73,6 +73,11 @@ def _teacher_weights(context: StageContext) -> list[str]:
     return [teacher.manifest["files"]["model.safetensors"]["sha256"] for teacher in context.teachers]
 
 
+def _other_runs(context: StageContext) -> list[str]:
+    pruning = context.folder.path / "unpruned" / "prune.json"
+    return _teacher_weights(context) + ([sha256_of(pruning)] if pruning.is_file() else [])
+
+
 def _content(weights: str) -> str:
     """A weights file's hash, wherever it lies; else what the recipe says."""
     file = Path(weights)
@@ -124,9 +129,7 @@ STAGES: dict[str, Stage] = {
     ),
     "bench": Stage(_from("edgetl.bench.stage"), ("bench",), ("data", "export", "quantize"), also=_measured),
     "explain": Stage(_from("edgetl.explain.stage"), ("bench",), ("data", "export", "quantize"), also=_measured),
-    "report": Stage(
-        _from("edgetl.report.stage"), reads=tuple(n for n in CHAIN if n != "report"), also=_teacher_weights
-    ),
+    "report": Stage(_from("edgetl.report.stage"), reads=tuple(n for n in CHAIN if n != "report"), also=_other_runs),
 }
 
 
