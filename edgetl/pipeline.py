@@ -69,7 +69,8 @@ def run_chain(recipe: Recipe, out: Path, stages: Iterable[str], reporter: Report
         return teachers[0]  # asked to stop at its data
     if "distill" in stages:
         teachers = _assistants(recipe, out, teachers, reporter)
-        recipe = _pruned(recipe, out, teachers, reporter) if is_asked(recipe) else recipe
+    if is_asked(recipe):
+        recipe = _pruned(recipe, out, stages, teachers, reporter)
     wanted = [name for name in stages if name not in _left_out(recipe, stages)]
     return run_stages(recipe, out, "distill", wanted, reporter, teachers=teachers)
 
@@ -111,14 +112,22 @@ def _assistants(
     return teachers
 
 
-def _pruned(recipe: Recipe, out: Path, teachers: tuple[RunFolder, ...], reporter: Reporter) -> Recipe:
+def _pruned(
+    recipe: Recipe, out: Path, stages: tuple[str, ...], teachers: tuple[RunFolder, ...], reporter: Reporter
+) -> Recipe:
     """Train and prune the student in a run folder of its own; returns the recipe of the epochs that are left."""
     place = out / UNPRUNED
-    folder = run_stages(before(recipe), place, "distill", ("data",), reporter, teachers=teachers)
+    if "distill" in stages:
+        run_stages(before(recipe), place, "distill", ("data",), reporter, teachers=teachers)
+    elif not place.is_dir():
+        return recipe  # an unpruned run, of which later stages are to be made
+    folder = RunFolder.open(place)
     counts = folder.manifest["metrics"]["data"]
     images = int(counts["train_images"] + counts.get("unlabelled_images", 0))
-    early = before(recipe, images)
-    return after(recipe, images, run_stages(early, place, "distill", ("distill", "prune"), reporter, teachers=teachers))
+    if "distill" in stages:
+        early = before(recipe, images)
+        folder = run_stages(early, place, "distill", ("distill", "prune"), reporter, teachers=teachers)
+    return after(recipe, images, folder)
 
 
 def finetune_only(recipe: Recipe, out: Path, reporter: Reporter) -> RunFolder:

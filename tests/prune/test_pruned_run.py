@@ -30,7 +30,7 @@ def painter(tmp_path_factory):
 def distill(painter, tmp_path):
     """Distill with pruning: `folder, lines = distill()`."""
 
-    def run(place="run", **sections):
+    def run(place="run", stages=STAGES, **sections):
         options = {
             "data": painter.manifest["recipe"]["data"],
             "teacher": {"model": str(painter.path)},
@@ -39,7 +39,7 @@ def distill(painter, tmp_path):
             "prune": {"latency": 0.6},
         }
         heard = Heard()
-        return run_chain(small_run.recipe(**options | sections), tmp_path / place, STAGES, heard), heard.lines
+        return run_chain(small_run.recipe(**options | sections), tmp_path / place, stages, heard), heard.lines
 
     return run
 
@@ -103,6 +103,15 @@ def test_a_run_goes_on_from_anywhere(distill, latency, monkeypatch, tmp_path):
     (tmp_path / "run").rename(tmp_path / "moved")
     _, lines = distill("moved")
     assert [line for line in lines if "nothing has changed" not in line] == []
+
+
+def test_later_stages_alone_follow_the_same_recipe(distill, latency):
+    latency(lambda _: 0.55)
+    sections = {"export": {"formats": ["openvino"]}}
+    trained = distill(**sections)[0].manifest["recipe"]
+    folder, lines = distill(stages=("export",), **sections)
+    assert folder.manifest["recipe"] == trained
+    assert [line.split(" in ")[0] for line in lines] == ["export: done"]
 
 
 def test_killed_while_it_prunes_it_goes_on(distill, latency, monkeypatch):
