@@ -6,22 +6,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-from torch import nn
-
 from edgetl.artifact import write_atomic
-from edgetl.data.index import read_index
 from edgetl.environment import machine
 from edgetl.processes import Processes
-from edgetl.prune.cutting import LEAST_KEPT, Cutter
+from edgetl.prune.cutting import LEAST_KEPT
 from edgetl.prune.phases import PRUNE_FILE, PRUNED_FILE
 from edgetl.prune.search import MOST_CANDIDATES, Candidate, Choice, choose, search
-from edgetl.prune.timing import THREADS, Stopwatch
+from edgetl.prune.timing import THREADS
+from edgetl.prune.workbench import Workbench
 from edgetl.stage import StageContext, StageResult
-from edgetl.train.evaluation import evaluate
 from edgetl.train.trained import write_weights
-from edgetl.zoo.build import WEIGHTS_FILE, load_classifier
-from edgetl.zoo.classifier import Classifier
+from edgetl.zoo.build import WEIGHTS_FILE
 
 __all__ = ["PRUNE_SCHEMA", "run"]
 
@@ -39,7 +34,7 @@ def run(context: StageContext) -> StageResult:
     reporter, config = context.reporter, context.recipe.prune
     _say_where(context)
     with TemporaryDirectory(dir=context.out, prefix=".draft-") as folder:
-        bench = _Bench(context, Path(folder))
+        bench = Workbench(context, Path(folder))
         with reporter.track("Pruning", MOST_CANDIDATES) as advance:
 
             def measure(kept: float) -> Candidate:
@@ -65,60 +60,6 @@ def run(context: StageContext) -> StageResult:
     )
 
 
-class _Bench:
-    """Prunes and measures; a width that comes again is not measured again."""
-
-    def __init__(self, context: StageContext, folder: Path) -> None:
-        self._context, self._index = context, read_index(context.folder)
-        self.unpruned = load_classifier(context.folder)
-        with context.reporter.library("judging channels"):
-            self._cutter = Cutter(self.unpruned, context.contract.height)
-        self.stopwatch = Stopwatch(context, self.unpruned, folder)
-        self._known: dict[tuple[torch.Size, ...], Candidate] = {}
-
-    def cut(self, kept: float) -> Classifier:
-        """A copy with a part of the channels."""
-        with self._context.reporter.library("pruning"):
-            return self._cutter.cut(kept, self._context.recipe.prune.multiple)
-
-    def measure(self, kept: float) -> Candidate:
-        """Prune to a part of the channels and measure what is left."""
-        pruned = self.cut(kept)
-        shapes = tuple(parameter.shape for parameter in pruned.parameters())
-        known = self._known.get(shapes)
-        latency, val_top1 = (
-            (known.latency, known.val_top1) if known else (self.stopwatch.time(pruned), self.top1(pruned))
-        )
-        self._known[shapes] = Candidate(kept, *self.size(pruned), latency, val_top1)
-        return self._known[shapes]
-
-    def size(self, classifier: Classifier) -> tuple[int, int]:
-        """Parameters, and multiply-adds of an image."""
-        side = self._context.contract.height
-        return sum(parameter.numel() for parameter in classifier.parameters()), _multiply_adds(classifier, side)
-
-    def top1(self, classifier: Classifier) -> float:
-        """On the validation images."""
-        return evaluate(classifier, self._index, "val", self._context, torch.device("cpu")).top1
-
-
-def _multiply_adds(classifier: Classifier, side: int) -> int:
-    """Multiply-adds of filters and matrices for one image of `side` x `side` pixels."""
-    counts: list[int] = []
-
-    def note(layer: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        weight = layer.weight
-        assert isinstance(weight, torch.Tensor)
-        counts.append(output.numel() // len(weight) * weight.numel())
-
-    hooks = [m.register_forward_hook(note) for m in classifier.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    with torch.inference_mode():
-        classifier(torch.zeros(1, side, side, 3, dtype=torch.uint8))
-    for hook in hooks:
-        hook.remove()
-    return sum(counts)
-
-
 def _say_where(context: StageContext) -> None:
     here, target = str(machine()["architecture"]), context.target
     if here != target.architecture:
@@ -127,7 +68,7 @@ def _say_where(context: StageContext) -> None:
         )
 
 
-def _report(context: StageContext, bench: _Bench, candidates: list[Candidate], choice: Choice) -> dict[str, Any]:
+def _report(context: StageContext, bench: Workbench, candidates: list[Candidate], choice: Choice) -> dict[str, Any]:
     parameters, multiply_adds = bench.size(bench.unpruned)
     config = context.recipe.prune
     return {
@@ -152,7 +93,7 @@ def _report(context: StageContext, bench: _Bench, candidates: list[Candidate], c
     }
 
 
-def _write(context: StageContext, bench: _Bench, candidate: Candidate, report: dict[str, Any]) -> None:
+def _write(context: StageContext, bench: Workbench, candidate: Candidate, report: dict[str, Any]) -> None:
     """Write the weights that are left; their header says what they were, so that a run made from them can."""
     facts = {
         "unpruned_sha256": report["baseline"]["weights_sha256"],
@@ -169,7 +110,7 @@ def _write(context: StageContext, bench: _Bench, candidate: Candidate, report: d
     write_weights(context.out / PRUNED_FILE, bench.cut(candidate.kept), model)
 
 
-def _sentence(candidate: Candidate, choice: Choice, bench: _Bench) -> str:
+def _sentence(candidate: Candidate, choice: Choice, bench: Workbench) -> str:
     latency = candidate.latency
     short = "" if choice.reached else f" {choice.why[0].upper()}{choice.why[1:]}."
     return (
