@@ -5,6 +5,7 @@ RUN/
   manifest.json       schema version, recipe, contract, lineage, files, versions, metrics, one record per stage
   data.json labels.txt model.safetensors metrics.jsonl model.fp32.onnx ... report.html
   teacher/            the teacher's own run folder, when it was fine-tuned for this run
+  unpruned/           the student before it was pruned, and what pruning measured, if it was asked for
   .partial-STAGE/     what a stage is writing; moved into place when it is complete
   .checkpoint-STAGE/  where a killed stage goes on
 ```
@@ -88,7 +89,7 @@ def _is_run_folder(name: str) -> bool:
 def _is_unfinished(name: str) -> bool:
     """Tell whether a file or folder is what a run leaves that was killed before its first stage was kept."""
     killed_write = name.startswith(".") and name.endswith(".tmp")
-    return name == "teacher" or name.startswith((_PARTIAL, _CHECKPOINT, "assistant-")) or killed_write
+    return name in ("teacher", "unpruned") or name.startswith((_PARTIAL, _CHECKPOINT, "assistant-")) or killed_write
 
 
 class RunFolder:

@@ -62,6 +62,10 @@ _Unlabelled = Annotated[
 _Control = Annotated[
     bool, typer.Option("--control", help="Also train without the teacher, and say whether it helped (3 seeds).")
 ]
+_Prune = Annotated[
+    float | None,
+    typer.Option(metavar="FRACTION", help="Prune the student to this part of its latency, measured here: 0.6."),
+]
 _PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the recipe that would run, and stop.")]
 
 
@@ -94,6 +98,7 @@ def run(
     loss: _Loss = None,
     unlabelled: _Unlabelled = None,
     control: _Control = False,
+    prune: _Prune = None,
     target: _Target = None,
     formats: _Formats = None,
     out: _Out = None,
@@ -112,7 +117,7 @@ def run(
 
     flags = recipe_fields(
         data=data, teacher=teacher, student=student, weights=weights, target=target, formats=formats, seed=seed,
-        preset=preset, loss=loss, unlabelled=unlabelled, control=control,
+        preset=preset, loss=loss, unlabelled=unlabelled, control=control, prune=prune,
     )  # fmt: skip
     asked = _recipe(recipe, flags, settings, print_config)
     _chain(asked, out, selection(first, last), json)
@@ -129,6 +134,7 @@ def distill(
     loss: _Loss = None,
     unlabelled: _Unlabelled = None,
     control: _Control = False,
+    prune: _Prune = None,
     out: _Out = None,
     seed: _Seed = None,
     settings: _Set = None,
@@ -143,7 +149,7 @@ def distill(
     """
     flags = recipe_fields(
         data=data, teacher=teacher, student=student, weights=weights, seed=seed,
-        preset=preset, loss=loss, unlabelled=unlabelled, control=control,
+        preset=preset, loss=loss, unlabelled=unlabelled, control=control, prune=prune,
     )  # fmt: skip
     asked = _recipe(recipe, flags, settings, print_config)
     _chain(asked, out, ("data", "finetune", "distill", "control"), json)

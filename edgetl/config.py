@@ -19,6 +19,7 @@ __all__ = [
     "Format",
     "Loss",
     "ModelConfig",
+    "PruneConfig",
     "QuantizeConfig",
     "Ranges",
     "Recipe",
@@ -195,6 +196,19 @@ class DistillConfig(Section):
     """Models between teacher and student, large to small: each learns from the one before (arXiv 1902.03393)."""
 
 
+class PruneConfig(Section):
+    """Whether the student gives up channels to be faster, and how fast it shall be; see docs/distillation.md."""
+
+    latency: float = Field(1.0, gt=0, le=1)
+    """Median latency to reach, measured, as a fraction of the unpruned student's; 1 does not prune."""
+
+    multiple: Literal[8, 16] = 8
+    """Channels are kept in multiples of this, which is how processors take them in."""
+
+    at: float = Field(0.5, gt=0, lt=1)
+    """Part of the student's epochs that come before it, as a fraction of 1; the others train what is left."""
+
+
 class ControlConfig(Section):
     """Whether the teacher helped: the student trained without it, under the same budget."""
 
@@ -292,6 +306,7 @@ class Recipe(Section):
     teacher: TeacherConfig = TeacherConfig()
     student: StudentConfig = StudentConfig()
     distill: DistillConfig = DistillConfig()
+    prune: PruneConfig = PruneConfig()
     control: ControlConfig = ControlConfig()
     export: ExportConfig = ExportConfig()
     quantize: QuantizeConfig = QuantizeConfig()

@@ -15,7 +15,7 @@ from edgetl.errors import MissingExtra
 __all__ = ["EXTRAS", "installed_version", "machine", "require", "versions"]
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "train": ("torch", "torchvision", "timm", "accelerate", "safetensors", "scikit-learn"),
+    "train": ("torch", "torchvision", "timm", "accelerate", "safetensors", "scikit-learn", "torch-pruning"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino",),
     "tflite": ("litert-torch", "ai-edge-litert", "flatbuffers", "torchao"),

@@ -16,6 +16,7 @@ _PLACES = {
     "scheme": "quantize.scheme",
     "max_drop": "quantize.max_drop",
     "unlabelled": "distill.unlabelled",
+    "prune": "prune.latency",
 }
 
 

@@ -18,10 +18,11 @@ from edgetl.disk import free_bytes
 from edgetl.environment import machine, require, versions
 from edgetl.errors import ConfigError, ProofFailed, RunFolderError, StorageFault, is_storage_fault
 from edgetl.processes import launched
+from edgetl.prune.phases import UNPRUNED, after, before, is_asked
 from edgetl.reporter import Reporter
 from edgetl.stage import StageContext
 from edgetl.stages import CHAIN, STAGES, TOGETHER, Kind, inputs_of, readers_of
-from edgetl.targets import find_target
+from edgetl.targets import Target, find_target
 
 __all__ = ["finetune_only", "run_chain", "run_stages", "run_verb", "selection"]
 
@@ -68,6 +69,8 @@ def run_chain(recipe: Recipe, out: Path, stages: Iterable[str], reporter: Report
         return teachers[0]  # asked to stop at its data
     if "distill" in stages:
         teachers = _assistants(recipe, out, teachers, reporter)
+    if is_asked(recipe):
+        recipe = _pruned(recipe, out, stages, teachers, reporter)
     wanted = [name for name in stages if name not in _left_out(recipe, stages)]
     return run_stages(recipe, out, "distill", wanted, reporter, teachers=teachers)
 
@@ -75,7 +78,7 @@ def run_chain(recipe: Recipe, out: Path, stages: Iterable[str], reporter: Report
 def _left_out(recipe: Recipe, stages: tuple[str, ...]) -> set[str]:
     """Stages that the chain has but that nobody asked for: `explain` is, by being the first or the last."""
     asked = {"explain"} & {stages[0], stages[-1]} | ({"control"} if recipe.control.seeds else set())
-    return {"finetune", "control", "explain"} - asked
+    return {"finetune", "prune", "control", "explain"} - asked
 
 
 def _teachers_for(recipe: Recipe, out: Path, stages: tuple[str, ...], reporter: Reporter) -> tuple[RunFolder, ...]:
@@ -109,10 +112,34 @@ def _assistants(
     return teachers
 
 
+def _pruned(
+    recipe: Recipe, out: Path, stages: tuple[str, ...], teachers: tuple[RunFolder, ...], reporter: Reporter
+) -> Recipe:
+    """Train and prune the student in a run folder of its own; returns the recipe of the epochs that are left."""
+    place = out / UNPRUNED
+    if "distill" in stages:
+        run_stages(before(recipe), place, "distill", ("data",), reporter, teachers=teachers)
+    elif not place.is_dir():
+        return recipe  # an unpruned run, of which later stages are to be made
+    folder = RunFolder.open(place)
+    counts = folder.manifest["metrics"]["data"]
+    images = int(counts["train_images"] + counts.get("unlabelled_images", 0))
+    if "distill" in stages:
+        early = before(recipe, images)
+        folder = run_stages(early, place, "distill", ("distill", "prune"), reporter, teachers=teachers)
+    return after(recipe, images, folder)
+
+
 def finetune_only(recipe: Recipe, out: Path, reporter: Reporter) -> RunFolder:
-    """Fine-tune `recipe.teacher` in a run folder of its own."""
+    """Fine-tune `recipe.teacher` in a run folder of its own.
+
+    Raises:
+        ConfigError: The recipe asks for pruning, which is for students.
+    """
     from edgetl.data.stage import fingerprint
 
+    if is_asked(recipe):
+        raise ConfigError("prune.latency", "only a student is pruned", hint="'edgetl distill' does it.")
     RunFolder.prepare(out)
     require("train")
     fingerprint(recipe)
@@ -204,7 +231,7 @@ def _run_stage(name: str, kind: Kind, context: StageContext, *, again: bool) -> 
 
 
 def _is_nested(folder: RunFolder) -> bool:
-    return folder.path.name == _TEACHER or folder.path.name.startswith(_ASSISTANT)
+    return folder.path.name in (_TEACHER, UNPRUNED) or folder.path.name.startswith(_ASSISTANT)
 
 
 def _make(name: str, kind: Kind, context: StageContext) -> dict[str, Any]:
@@ -270,8 +297,20 @@ def _preflight(recipe: Recipe, stages: tuple[str, ...], folder: RunFolder, repor
         unlabelled_fingerprint(recipe)
         assistants = [recipe.student.model_copy(update={"model": model}) for model in recipe.distill.assistants]
         own = [] if run_folders(recipe.teacher.model) else [recipe.teacher]
+        pruned = "distill" in stages and is_asked(recipe)
+        if pruned:
+            folder, recipe = RunFolder.prepare(folder.path / UNPRUNED), before(recipe)
+            _check_pruning(recipe, target, folder)
         trained = [*own, *assistants, recipe.student]
         _check_models((model for model in trained if not _was_trained(model, folder)), reporter)
+
+
+def _check_pruning(recipe: Recipe, target: Target, unpruned: RunFolder) -> None:
+    """Make sure that the student can be pruned; one that was need not be tried."""
+    if unpruned.stage("prune") is None or unpruned.manifest["recipe"]["student"]["model"] != recipe.student.model:
+        from edgetl.prune.eligible import check_prunable
+
+        check_prunable(recipe, target)
 
 
 def _was_trained(model: ModelConfig, folder: RunFolder) -> bool:

@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 
-from edgetl.artifact import hash_of
+from edgetl.artifact import hash_of, sha256_of
 from edgetl.environment import machine, versions
 from edgetl.stage import StageContext, StageFunction, StageResult
 
 __all__ = ["CHAIN", "STAGES", "TOGETHER", "Kind", "Stage", "inputs_of", "readers_of"]
 
-CHAIN = ("data", "finetune", "distill", "control", "export", "quantize", "verify", "bench", "explain", "report")
-"""Every stage, in order. Fine-tuning happens in the teacher's own run folder."""
+CHAIN = (
+    "data", "finetune", "distill", "prune", "control", "export", "quantize", "verify", "bench", "explain", "report",
+)  # fmt: skip
+"""Every stage, in order. Fine-tuning happens in the teacher's own run folder, pruning in the unpruned student's."""
 
 TOGETHER = ("finetune", "distill", "control")
 """Stages that several processes share; the others are run by the first while the rest wait."""
@@ -61,13 +64,24 @@ def _data_dependencies(context: StageContext) -> Any:
     from edgetl.data.stage import fingerprint, unlabelled_fingerprint
 
     recipe = context.recipe
-    models = [(m.model, m.weights) for m in (recipe.teacher, recipe.student)]
+    models = [(m.model, _content(m.weights)) for m in (recipe.teacher, recipe.student)]
     unlabelled = unlabelled_fingerprint(recipe) if context.teachers else ""
     return [fingerprint(recipe), models, _teacher_weights(context), unlabelled, recipe.distill.class_map]
 
 
 def _teacher_weights(context: StageContext) -> list[str]:
     return [teacher.manifest["files"]["model.safetensors"]["sha256"] for teacher in context.teachers]
+
+
+def _other_runs(context: StageContext) -> list[str]:
+    pruning = context.folder.path / "unpruned" / "prune.json"
+    return _teacher_weights(context) + ([sha256_of(pruning)] if pruning.is_file() else [])
+
+
+def _content(weights: str) -> str:
+    """A weights file's hash, wherever it lies; else what the recipe says."""
+    file = Path(weights)
+    return sha256_of(file) if file.is_file() else weights
 
 
 def _tools(context: StageContext) -> Any:
@@ -81,6 +95,11 @@ def _calibration_and_tools(context: StageContext) -> Any:
     return [folder_fingerprint(context.recipe.quantize.calibration), _tools(context)]
 
 
+def _pruned_for(context: StageContext) -> Any:
+    """Other tools or another machine may find another width; pruning does not ask, since all training follows it."""
+    return context.target.model_dump()
+
+
 def _measured(context: StageContext) -> Any:
     return [machine(), _tools(context)]
 
@@ -91,6 +110,7 @@ STAGES: dict[str, Stage] = {
     "distill": Stage(
         _from("edgetl.distill.stage"), ("student", "distill", "augment", "seed"), ("data",), also=_teacher_weights
     ),
+    "prune": Stage(_from("edgetl.prune.stage"), ("prune", "export", "seed"), ("data", "distill"), also=_pruned_for),
     "control": Stage(
         _from("edgetl.distill.control"),
         ("student", "distill", "augment", "control", "seed"),
@@ -109,9 +129,7 @@ STAGES: dict[str, Stage] = {
     ),
     "bench": Stage(_from("edgetl.bench.stage"), ("bench",), ("data", "export", "quantize"), also=_measured),
     "explain": Stage(_from("edgetl.explain.stage"), ("bench",), ("data", "export", "quantize"), also=_measured),
-    "report": Stage(
-        _from("edgetl.report.stage"), reads=tuple(n for n in CHAIN if n != "report"), also=_teacher_weights
-    ),
+    "report": Stage(_from("edgetl.report.stage"), reads=tuple(n for n in CHAIN if n != "report"), also=_other_runs),
 }
 
 
@@ -119,6 +137,8 @@ def inputs_of(name: str, context: StageContext) -> str:
     """Hash of everything that decides what a stage makes; equal hashes mean that it need not run again."""
     stage = STAGES[name]
     recipe = context.recipe.model_dump(exclude=_PLACES)
+    for model in ("teacher", "student"):
+        recipe[model]["weights"] = _content(recipe[model]["weights"])
     return hash_of(
         {
             "stage": name,

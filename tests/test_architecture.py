@@ -28,6 +28,7 @@ ROWS = [
     {"export"},
     {"measure", "recommend"},
     {"verify", "bench", "explain"},
+    {"prune"},
     {"report"},
     {"stages", "terminal"},
     {"pipeline", "flags"},

@@ -1,12 +1,10 @@
 """What students are taught with: teachers, images and the views that both see; shared by every student of a run."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from edgetl.config import Recipe
 from edgetl.data.index import ImageIndex, Sample, read_index
 from edgetl.data.loader import Order
 from edgetl.data.views import Views
@@ -15,6 +13,7 @@ from edgetl.distill.objective import FEATURE_LOSSES, FromTeacher
 from edgetl.distill.space import check_space, wants_pixels
 from edgetl.distill.store import ArrayStore
 from edgetl.distill.teacher import Teacher, load_teacher
+from edgetl.distill.visits import view_count
 from edgetl.environment import machine
 from edgetl.errors import ConfigError, RunFolderError
 from edgetl.stage import StageContext
@@ -22,11 +21,9 @@ from edgetl.train.loop import Record, Training, fit
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.head import FeatureTap
 
-__all__ = ["Lesson", "open_lesson", "view_count"]
+__all__ = ["Lesson", "open_lesson"]
 
 _HALF = {"avx512_bf16", "amx_bf16", "bf16"}
-_MOST_VISITS = 8
-_ENOUGH_VIEWS = 24_000
 
 
 @dataclass(frozen=True)
@@ -127,17 +124,6 @@ def open_lesson(context: StageContext, scratch: str) -> Lesson:
     folder = context.folder.checkpoint_dir(scratch)
     pixels = pixel_store(question, folder) if wants_pixels(question, folder, context) else None
     return Lesson(context, index, samples, teachers, question, stores, pixels)
-
-
-def view_count(recipe: Recipe, images: int) -> int:
-    """How many views of each image the teacher answers; never more than there are epochs.
-
-    'auto' lets a view come eight times at most, and has enough views in all that a small network does not learn them
-    by heart (benchmarks/views.py).
-    """
-    epochs, asked = recipe.student.epochs, recipe.distill.teacher_views
-    wanted = max(math.ceil(epochs / _MOST_VISITS), math.ceil(_ENOUGH_VIEWS / images)) if asked == "auto" else asked
-    return min(wanted, epochs)
 
 
 def _feature_width(teachers: tuple[Teacher, ...], context: StageContext) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgetl.runner.contract import Contract
 
-__all__ = ["OWN_STAGE", "Fact", "contract_steps", "facts_of", "files_of", "last_finished", "stages_of"]
+__all__ = ["OWN_STAGE", "Fact", "contract_steps", "facts_of", "files_of", "last_finished", "pruning", "stages_of"]
 
 OWN_STAGE = "report"
 """Left out everywhere: a page that told its own hash or duration would differ every time it is made."""
@@ -46,7 +46,7 @@ def contract_steps(contract: Contract) -> list[str]:
 
 
 def facts_of(data: dict[str, Any]) -> list[Fact]:
-    """Flatten nested data to dotted names; hashes are shortened, of a run's path only the folder's name is kept."""
+    """Flatten nested data to dotted names; hashes are shortened, of paths only the last name is kept."""
     return [_fact(name, value) for name, value in _flat(data, "")]
 
 
@@ -65,7 +65,24 @@ def _fact(name: str, value: Any) -> Fact:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     if _SHA256.fullmatch(text):
         return Fact(name, text[:12], text)
-    return Fact(name, PurePath(text).name if name.endswith(".run") else text)
+    return Fact(name, PurePath(text).name if name.endswith((".run", ".weights")) else text)
+
+
+def pruning(report: dict[str, Any]) -> str:
+    """Say in a sentence what pruning did, or that it was dropped."""
+    tried = f"{len(report['candidates'])} widths were measured"
+    kept = next((each for each in report["candidates"] if each["kept"] == report["kept"]), None)
+    if kept is None:
+        return f"The student was to be pruned, and was not: {report['why']}; {tried}."
+    before, after = (each["parameters"] / 1e6 for each in (report["baseline"], kept))
+    short = "" if report["reached"] else f" {report['why'][0].upper()}{report['why'][1:]}."
+    return (
+        f"While it was trained, the student was pruned to {100 * kept['kept']:.0f} % of its channels, in multiples"
+        f" of {report['multiple']}: from {before:.2f} to {after:.2f} million parameters, and to"
+        f" {kept['latency_ratio']:.2f} of the time ({report['format']}, one thread, on the training machine:"
+        f" {kept['p50_ms']:.3g} ms beside {kept['unpruned_p50_ms']:.3g} ms); {report['wish']:g} was asked for, and"
+        f" {tried}.{short}"
+    )
 
 
 def files_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:

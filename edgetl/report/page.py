@@ -7,7 +7,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from edgetl.artifact import RunFolder
 from edgetl.data.index import read_index
 from edgetl.distill.paired import Gain
 from edgetl.errors import DataError
@@ -76,7 +75,7 @@ def _view(context: StageContext, sources: Sources, rows: Sequence[Row], plots: P
         "largest_bytes": max((row.bench["size_bytes"] for row in rows if row.bench), default=0),
         "gallery": gallery,
         "no_gallery": no_gallery,
-        **_making(context, sources.teacher),
+        **_making(context, sources),
     }
 
 
@@ -93,9 +92,10 @@ def _gallery(context: StageContext, sources: Sources, rows: Sequence[Row]) -> tu
         return None, str(cause)
 
 
-def _making(context: StageContext, teacher: RunFolder | None) -> dict[str, Any]:
+def _making(context: StageContext, sources: Sources) -> dict[str, Any]:
     manifest = context.folder.manifest
-    taught = making.stages_of(teacher.manifest, "teacher: ") if teacher else []
+    others = (("teacher: ", sources.teacher), ("unpruned: ", sources.unpruned))
+    earlier = [stage for prefix, run in others if run for stage in making.stages_of(run.manifest, prefix)]
     return {
         "recipe": recipe_template(context.recipe),
         "contract": context.contract,
@@ -104,5 +104,6 @@ def _making(context: StageContext, teacher: RunFolder | None) -> dict[str, Any]:
         "lineage": making.facts_of(manifest.get("lineage", {})),
         "versions": manifest.get("versions", {}),
         "files": making.files_of(manifest),
-        "stages": [*taught, *making.stages_of(manifest)],
+        "pruning": making.pruning(sources.prune) if sources.prune else "",
+        "stages": [*earlier, *making.stages_of(manifest)],
     }

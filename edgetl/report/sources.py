@@ -23,6 +23,7 @@ class Sources:
     quantize: dict[str, Any] | None
     explain: dict[str, Any] | None
     control: dict[str, Any] | None
+    prune: dict[str, Any] | None
     student_epochs: list[dict[str, Any]]
     """One entry per epoch, in order; empty if the student was not trained here."""
 
@@ -30,6 +31,9 @@ class Sources:
     """The same of the teacher; empty if there is none."""
 
     teacher: RunFolder | None
+    unpruned: RunFolder | None
+    """The student before it was pruned, if it was to be."""
+
     predictions: dict[str, NDArray[np.float32]] | None
     """Probabilities `(N, K)` of the test split by artifact file, and by `reference` those of the student in PyTorch."""
 
@@ -38,25 +42,27 @@ def read_sources(context: StageContext) -> Sources:
     """Read everything that the stages before have left in the run folder.
 
     Raises:
-        RunFolderError: The teacher's run folder is damaged.
+        RunFolderError: A run folder inside is damaged.
     """
     path = context.folder.path
-    teacher = (context.teachers or (_teacher_inside(path),))[0]
+    teacher, unpruned = (context.teachers or (_inside(path, "teacher"),))[0], _inside(path, "unpruned")
     return Sources(
         verify=_json(path / "verify.json"),
         bench=_json(path / "bench.json"),
         quantize=_json(path / "quantize.json"),
         explain=_json(path / "explain.json"),
         control=_json(path / "control.json"),
+        prune=_json(path / "unpruned" / "prune.json"),
         student_epochs=_json_lines(path / "metrics.jsonl"),
         teacher_epochs=_json_lines(teacher.path / "metrics.jsonl") if teacher else [],
         teacher=teacher,
+        unpruned=unpruned,
         predictions=_arrays(path / "predictions.npz"),
     )
 
 
-def _teacher_inside(path: Path) -> RunFolder | None:
-    inside = path / "teacher"
+def _inside(path: Path, name: str) -> RunFolder | None:
+    inside = path / name
     return RunFolder.open(inside) if (inside / "manifest.json").is_file() else None
 
 

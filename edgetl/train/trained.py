@@ -15,9 +15,10 @@ from edgetl.train.loop import Record
 from edgetl.zoo.build import WEIGHTS_FILE
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["METRICS_FILE", "write_trained"]
+__all__ = ["METRICS_FILE", "write_trained", "write_weights"]
 
 METRICS_FILE = "metrics.jsonl"
+_HEADER = ("library", "name", "arguments", "mean", "std", "pruned")
 
 
 def write_trained(
@@ -40,7 +41,7 @@ def write_trained(
     """
     classifier.to("cpu")
     if context.processes.first:
-        _write_weights(context.out / WEIGHTS_FILE, classifier, model)
+        write_weights(context.out / WEIGHTS_FILE, classifier, model)
         write_atomic(context.out / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in records))
     score = evaluate(classifier, index, "test", context, torch.device("cpu"))
     return StageResult(
@@ -49,8 +50,15 @@ def write_trained(
     )
 
 
-def _write_weights(file: Path, classifier: Classifier, model: dict[str, Any]) -> None:
+def write_weights(file: Path, classifier: Classifier, model: dict[str, Any]) -> None:
+    """Write a network's tensors, with what it takes to build it again in the header.
+
+    Args:
+        file: A safetensors file.
+        classifier: Its network's weights are written.
+        model: The manifest's `model` entry; with `pruned` if channels are gone.
+    """
     # One entry: the library writes several in a random order, and equal weights shall give equal files.
-    header = {name: model[name] for name in ("library", "name", "arguments", "mean", "std")}
+    header = {name: model[name] for name in _HEADER if name in model}
     tensors = {name: value.contiguous() for name, value in classifier.net.state_dict().items()}
     write_atomic(file, save(tensors, metadata={"model": json.dumps(header, sort_keys=True)}))

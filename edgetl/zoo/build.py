@@ -3,6 +3,7 @@
 import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from edgetl.zoo.names import LibraryModel, resolve
 from edgetl.zoo.small_images import last_grid, remove_strides, strides_to_remove
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 from edgetl.zoo.weights import file_metadata, fit_state, hub_weights, load_weights_file, unavailable, weights_file
+from edgetl.zoo.widths import take_widths
 
 __all__ = ["WEIGHTS_FILE", "build_classifier", "check_obtainable", "load_classifier", "native_input"]
 
@@ -108,6 +110,9 @@ def build_classifier(
             f"{config.model}: cannot be built for {image_size} px and {num_classes} classes ({cause})"
         ) from cause
     origin: dict[str, Any] = {"weights": config.weights}
+    pruned = _pruned(path, model) if path else {}
+    if path and pruned:
+        take_widths(net, load_file(path), num_classes)
     if path:
         origin |= {"weights_sha256": sha256_of(path), "head_replaced": load_weights_file(net, path, num_classes)}
     removed = strides_to_remove(net, image_size) if config.small_images == "auto" else 0
@@ -120,6 +125,7 @@ def build_classifier(
         "std": list(native.std),
         "origin": origin,
         "parameters": sum(p.numel() for p in net.parameters()),
+        **pruned,
     }
     return Classifier(net, native.mean, native.std), entry
 
@@ -134,12 +140,22 @@ def load_classifier(folder: RunFolder) -> Classifier:
     file = folder.file(WEIGHTS_FILE)
     entry = folder.manifest["model"]
     spec = ModelSpec(**{name: entry[name] for name in ModelSpec.__dataclass_fields__})
-    net = _create(spec, pretrained=False)
+    net, state = _create(spec, pretrained=False), load_file(file)
     remove_strides(net, spec.strides_removed)
-    fit_state(net, load_file(file), str(file), num_classes=-1)
+    if "pruned" in entry:
+        take_widths(net, state, spec.num_classes)
+    fit_state(net, state, str(file), num_classes=-1)
     classifier = Classifier(net, entry["mean"], entry["std"])
     classifier.eval()
     return classifier
+
+
+def _pruned(path: Path, model: LibraryModel) -> dict[str, Any]:
+    """What a weights file says of the pruning of this very network: nothing, or an entry `pruned`."""
+    own = file_metadata(path).get("model")
+    if not isinstance(own, dict) or (own.get("library"), own.get("name")) != (model.library, model.name):
+        return {}
+    return {"pruned": own["pruned"]} if "pruned" in own else {}
 
 
 def _arguments(model: LibraryModel, config: ModelConfig, image_size: int) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The graph that is exported: raw pixels in, probabilities out."""
 
+from copy import deepcopy
+
 import torch
 from torch import nn
 
@@ -7,7 +9,7 @@ from edgetl.artifact import RunFolder
 from edgetl.zoo.build import load_classifier
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["Deployable", "load_deployable"]
+__all__ = ["Deployable", "deployable_of", "load_deployable"]
 
 
 class Deployable(nn.Module):
@@ -42,7 +44,15 @@ def load_deployable(folder: RunFolder) -> Deployable:
     Raises:
         RunFolderError: The run has no trained weights yet.
     """
-    deployable = Deployable(load_classifier(folder))
+    return _ready(Deployable(load_classifier(folder)))
+
+
+def deployable_of(classifier: Classifier) -> Deployable:
+    """Make the graph that is exported of a copy of a network, in eval mode."""
+    return _ready(Deployable(deepcopy(classifier)))
+
+
+def _ready(deployable: Deployable) -> Deployable:
     # Converters trace the plain layout; channels-last is a matter of speed in training.
     deployable.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # the stubs lack it
     deployable.eval()

@@ -40,6 +40,19 @@ def test_the_control_run_has_three_seeds_unless_told(asked):
     assert asked("--control", "--set", "control.seeds=5")["control"]["seeds"] == 5
 
 
+def test_pruning_is_a_part_of_the_latency(asked):
+    assert asked()["prune"]["latency"] == 1
+    assert asked("--prune", "0.6")["prune"] == {"latency": 0.6, "multiple": 8, "at": 0.5}
+
+
+def test_only_students_are_pruned(edgetl, tmp_path):
+    done = edgetl("finetune", "--set", "prune.latency=0.6", "--out", tmp_path / "run")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "edgetl: prune.latency: only a student is pruned. 'edgetl distill' does it.\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
@@ -47,6 +60,8 @@ def test_the_control_run_has_three_seeds_unless_told(asked):
         (["--loss", "kd=0"], "each with a number between 0 and 1000, got 0.0"),
         (["--loss", "kd=much"], "--loss: expected a number behind kd=, got 'much'"),
         (["--loss", "kd,kd"], "--loss: kd comes twice"),
+        (["--prune", "1.5"], "prune.latency: expected a number between 0 and 1, got 1.5"),
+        (["--prune", "0.5", "--student", "test_vit"], "test_vit: cannot be pruned (it has LayerNorm"),
         (["--recipe", "turbo"], "--recipe: expected one of fast, balanced, patient, got 'turbo'"),
         (["--recipe", "mine.yaml"], "A recipe's file is given without the flag"),
         (["--unlabelled", "nowhere"], "nowhere: no such folder. Give a folder that has images"),

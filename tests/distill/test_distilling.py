@@ -8,7 +8,7 @@ import pytest
 import small_run
 
 from edgetl.data.index import read_index
-from edgetl.distill.lesson import view_count
+from edgetl.distill.visits import view_count
 from edgetl.errors import ConfigError, EnvironmentFault, RunFolderError
 from edgetl.pipeline import run_stages
 from edgetl.reporter import Reporter

@@ -208,6 +208,58 @@ def test_the_teachers_time_counts(make_run, page_of):
     assert "<dt>all</dt><dd>2 min 00 s</dd>" in text
 
 
+def pruned(context, **changed):
+    candidate = {
+        "kept": 0.67,
+        "parameters": 1_000_000,
+        "latency_ratio": 0.56,
+        "p50_ms": 0.387,
+        "unpruned_p50_ms": 0.701,
+    }
+    report = {
+        "baseline": {"parameters": 2_240_000},
+        "candidates": [{**candidate, "kept": 0.78, "latency_ratio": 0.7}, candidate],
+        "kept": 0.67,
+        "multiple": 8,
+        "format": "openvino",
+        "wish": 0.6,
+        "reached": True,
+        "why": "the mildest that takes at most 0.6 of the time",
+    }
+    unpruned = context.folder.path / "unpruned"
+    unpruned.mkdir()
+    (unpruned / "prune.json").write_text(json.dumps(report | changed), encoding="utf-8")
+    manifest = json.loads((context.folder.path / "teacher" / "manifest.json").read_text())
+    (unpruned / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return context
+
+
+def test_what_pruning_did_is_said(make_run, page_of):
+    text = readable(page_of(pruned(make_run())))
+    assert (
+        "the student was pruned to 67 % of its channels, in multiples of 8: from 2.24 to 1.00 million parameters, and"
+        " to 0.56 of the time (openvino, one thread, on the training machine: 0.387 ms beside 0.701 ms); 0.6 was asked"
+        " for, and 2 widths were measured."
+    ) in text
+    assert "<dt>unpruned: finetune</dt><dd>45.0 s</dd>" in text
+
+
+def test_a_wish_that_was_not_reached_is_said(make_run, page_of):
+    text = readable(page_of(pruned(make_run(), reached=False, why="0.6 of the time cannot be reached")))
+    assert "2 widths were measured. 0.6 of the time cannot be reached." in text
+
+
+def test_pruning_that_was_dropped_is_said(make_run, page_of):
+    text = readable(page_of(pruned(make_run(), kept=None, why="no width is faster than the unpruned student here")))
+    assert "The student was to be pruned, and was not: no width is faster than the unpruned student here;" in text
+
+
+def test_a_run_without_pruning_says_nothing_of_it(make_run, page_of):
+    text = readable(page_of(make_run()))
+    assert "pruned to" not in text
+    assert "to be pruned" not in text
+
+
 def test_the_contract_in_words_names_the_crop_only_where_there_is_one():
     squash, crop = (Contract(("a", "b"), 16, 24, resize, 0.875, "bicubic") for resize in ("squash", "crop"))
     assert "Resize to 24 × 16 pixels, whatever the aspect ratio (bicubic, antialiased)." in contract_steps(squash)

@@ -1,0 +1,1 @@
+"""Pruning: a trained student gives up whole channels until it is measurably faster, or keeps them all."""

@@ -1,0 +1,96 @@
+"""Find the mildest pruning that is fast enough, by measuring a handful."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgetl.prune.timing import Latency
+
+__all__ = ["MOST_CANDIDATES", "NOT_FASTER", "Candidate", "Choice", "choose", "search"]
+
+NOT_FASTER = 0.97
+"""Part of the latency from which on a network does not count as faster: two files of one network differ as much."""
+
+MOST_CANDIDATES = 5
+_CLOSE = 0.03
+_SAME = 0.02
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that is left when a part of the channels is kept, and what was measured of it."""
+
+    kept: float
+    """Part of the channels of each layer that stays, as a fraction of 1."""
+
+    parameters: int
+    multiply_adds: int
+    """Of one image."""
+
+    latency: Latency
+    val_top1: float
+    """Right after pruning, before it is trained on; as a fraction of 1."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, all on one level."""
+        plain = asdict(self)
+        latency = plain.pop("latency")
+        return {**plain, **latency}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which candidate stays, if any does, and why."""
+
+    candidate: Candidate | None
+    """None: pruning is dropped."""
+
+    reached: bool
+    """Whether it is as fast as was asked for."""
+
+    why: str
+
+
+def search(wish: float, least: float, measure: Callable[[float], Candidate]) -> list[Candidate]:
+    """Measure up to five candidates, each in the middle of what is left open by those before.
+
+    Args:
+        wish: Latency to reach, as a fraction of the unpruned network's.
+        least: Smallest part of the channels that may stay.
+        measure: Prunes to a part of the channels and measures what is left.
+
+    Returns:
+        The candidates, in the order in which they were measured.
+    """
+    wish = min(wish, NOT_FASTER)
+    low, high = least, 1.0
+    found: list[Candidate] = []
+    for _ in range(MOST_CANDIDATES):
+        middle = (low + high) / 2
+        found.append(measure(middle))
+        ratio = found[-1].latency.latency_ratio
+        if wish - _CLOSE <= ratio <= wish:
+            break
+        low, high = (middle, high) if ratio <= wish else (low, middle)
+    return found
+
+
+def choose(candidates: list[Candidate], wish: float) -> Choice:
+    """Choose the mildest that is fast enough; else of the fastest the mildest; none, if none is faster at all.
+
+    Args:
+        candidates: At least one.
+        wish: Latency to reach, as a fraction of the unpruned network's.
+    """
+    ratios = {each.kept: each.latency.latency_ratio for each in candidates}
+    least = min(ratios.values())
+    if least >= NOT_FASTER:
+        return Choice(
+            None, False, f"no width is faster than the unpruned student here ({least:.2f} of its time at best)"
+        )
+    limit = min(wish, NOT_FASTER)
+    if reached := [each for each in candidates if ratios[each.kept] <= limit]:
+        best = max(reached, key=lambda each: each.kept)
+        return Choice(best, True, f"the mildest that takes at most {wish:g} of the time")
+    best = max((each for each in candidates if ratios[each.kept] <= least + _SAME), key=lambda each: each.kept)
+    return Choice(best, False, f"{wish:g} of the time cannot be reached with sane channels, and no width is faster")

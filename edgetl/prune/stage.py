@@ -1,0 +1,119 @@
+"""The prune stage: search for the mildest pruning that is fast enough; write `prune.json` and what is left."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from edgetl.artifact import write_atomic
+from edgetl.environment import machine
+from edgetl.processes import Processes
+from edgetl.prune.cutting import LEAST_KEPT
+from edgetl.prune.phases import PRUNE_FILE, PRUNED_FILE
+from edgetl.prune.search import MOST_CANDIDATES, Candidate, Choice, choose, search
+from edgetl.prune.timing import THREADS
+from edgetl.prune.workbench import Workbench
+from edgetl.stage import StageContext, StageResult
+from edgetl.train.trained import write_weights
+from edgetl.zoo.build import WEIGHTS_FILE
+
+__all__ = ["PRUNE_SCHEMA", "run"]
+
+PRUNE_SCHEMA = 1
+
+
+def run(context: StageContext) -> StageResult:
+    """Prune the run's student, if that makes it faster here; writes `prune.json`, and the weights if it does.
+
+    Raises:
+        RunFolderError: The student was not trained yet.
+        RunnerFailed: The runtime by which latency is judged died, or would not compute.
+    """
+    context = replace(context, processes=Processes())  # those that trained with this one wait
+    reporter, config = context.reporter, context.recipe.prune
+    _say_where(context)
+    with TemporaryDirectory(dir=context.out, prefix=".draft-") as folder:
+        bench = Workbench(context, Path(folder))
+        with reporter.track("Pruning", MOST_CANDIDATES) as advance:
+
+            def measure(kept: float) -> Candidate:
+                candidate = bench.measure(kept)
+                advance(1, f"{kept:.0%} of the channels: {candidate.latency.latency_ratio:.2f} of the time")
+                return candidate
+
+            candidates = search(config.latency, LEAST_KEPT, measure)
+    choice = choose(candidates, config.latency)
+    report = _report(context, bench, candidates, choice)
+    write_atomic(context.out / PRUNE_FILE, json.dumps(report, indent=1) + "\n")
+    if choice.candidate is None:
+        reporter.say(f"Pruning is dropped: {choice.why}.")
+        return StageResult()
+    _write(context, bench, choice.candidate, report)
+    reporter.say(_sentence(choice.candidate, choice, bench))
+    return StageResult(
+        metrics={
+            "latency_ratio": choice.candidate.latency.latency_ratio,
+            "kept": choice.candidate.kept,
+            "val_top1": choice.candidate.val_top1,
+        }
+    )
+
+
+def _say_where(context: StageContext) -> None:
+    here, target = str(machine()["architecture"]), context.target
+    if here != target.architecture:
+        context.reporter.say(
+            f"Pruning: latency is measured on this machine ({here}), not on {target.name} ({target.architecture})."
+        )
+
+
+def _report(context: StageContext, bench: Workbench, candidates: list[Candidate], choice: Choice) -> dict[str, Any]:
+    parameters, multiply_adds = bench.size(bench.unpruned)
+    config = context.recipe.prune
+    return {
+        "schema_version": PRUNE_SCHEMA,
+        "measured_on": "this machine",
+        "machine": machine(),
+        "target": context.target.name,
+        "format": bench.stopwatch.format,
+        "threads": THREADS,
+        "wish": config.latency,
+        "multiple": config.multiple,
+        "baseline": {
+            "weights_sha256": context.folder.manifest["files"][WEIGHTS_FILE]["sha256"],
+            "parameters": parameters,
+            "multiply_adds": multiply_adds,
+            "val_top1": bench.top1(bench.unpruned),
+        },
+        "candidates": [candidate.to_dict() for candidate in candidates],
+        "kept": choice.candidate.kept if choice.candidate else None,
+        "reached": choice.reached,
+        "why": choice.why,
+    }
+
+
+def _write(context: StageContext, bench: Workbench, candidate: Candidate, report: dict[str, Any]) -> None:
+    """Write the weights that are left; their header says what they were, so that a run made from them can."""
+    facts = {
+        "unpruned_sha256": report["baseline"]["weights_sha256"],
+        "unpruned_parameters": report["baseline"]["parameters"],
+        "kept": candidate.kept,
+        "multiple": report["multiple"],
+        "format": report["format"],
+        "wish": report["wish"],
+        "latency_ratio": candidate.latency.latency_ratio,
+        "p50_ms": candidate.latency.p50_ms,
+        "unpruned_p50_ms": candidate.latency.unpruned_p50_ms,
+    }
+    model = {**context.folder.manifest["model"], "pruned": facts}
+    write_weights(context.out / PRUNED_FILE, bench.cut(candidate.kept), model)
+
+
+def _sentence(candidate: Candidate, choice: Choice, bench: Workbench) -> str:
+    latency = candidate.latency
+    short = "" if choice.reached else f" {choice.why[0].upper()}{choice.why[1:]}."
+    return (
+        f"Pruned to {candidate.kept:.0%} of the channels: {latency.latency_ratio:.2f} of the time"
+        f" ({bench.stopwatch.format}, {latency.p50_ms:.3g} ms beside {latency.unpruned_p50_ms:.3g} ms).{short}"
+    )

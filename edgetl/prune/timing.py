@@ -1,0 +1,145 @@
+"""How fast a pruned network is beside the unpruned one: both exported, each in a process of its own, in turns.
+
+One thread each: threads that wait for each other, or for another program's, would decide it. On two busy cores, a file
+beside itself took 0.97 to 1.01 of its time with one thread, and 0.95 to 3.6 with two.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.config import Format, Recipe
+from edgetl.environment import EXTRAS, installed_version
+from edgetl.errors import MissingExtra, RunnerFailed
+from edgetl.export.stage import SUFFIX, write_artifact
+from edgetl.measure import timed_images
+from edgetl.quiet import quiet
+from edgetl.runner.apart import time_apart
+from edgetl.runner.errors import RunnerError
+from edgetl.stage import StageContext
+from edgetl.targets import Target
+from edgetl.zoo.classifier import Classifier
+from edgetl.zoo.deployable import deployable_of
+
+__all__ = ["THREADS", "Latency", "Stopwatch", "take_turns", "timed_format"]
+
+THREADS = 1
+_QUICKEST_TO_WRITE: tuple[Format, ...] = ("openvino", "onnx", "tflite")
+_FEWEST_TURNS, _MOST_TURNS = 3, 9
+_AGREEMENT = 0.03
+_TIMED_IMAGES, _MIN_SECONDS = 8, 0.3
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Median times of one inference, of two networks in turns."""
+
+    p50_ms: float
+    unpruned_p50_ms: float
+    latency_ratio: float
+    """Of the pruned to the unpruned: the median over the turns."""
+
+    latency_ratio_low: float
+    latency_ratio_high: float
+    """The turns that differ most from it."""
+
+
+def timed_format(recipe: Recipe, target: Target) -> Format:
+    """The format by which latency is judged: of those wanted that can run here, the one that is written quickest.
+
+    Raises:
+        MissingExtra: No runtime is installed.
+    """
+    asked = target.formats if recipe.export.formats == "auto" else recipe.export.formats
+    wanted = [name for name in _QUICKEST_TO_WRITE if name in asked]
+    missing = {name: [each for each in EXTRAS[name] if installed_version(each) is None] for name in wanted}
+    for name in wanted:
+        if not missing[name]:
+            return name
+    raise MissingExtra(missing[wanted[0]][0], wanted[0])
+
+
+def take_turns(turn: Callable[[], tuple[float, float]]) -> NDArray[np.float64]:
+    """Time two networks in turns: three, or as many up to nine as it takes for half of the ratios to agree within 3 %.
+
+    Another program that starts or ends within a turn changes its ratio to anything.
+
+    Args:
+        turn: Gives the times of both.
+
+    Returns:
+        `(turns, 2)` times.
+    """
+    times: list[tuple[float, float]] = []
+    while len(times) < _MOST_TURNS:
+        times.append(turn())
+        ratios_T = np.array([own / other for own, other in times])
+        middle = float(np.median(ratios_T))
+        agreed = float(np.median(np.abs(ratios_T - middle))) <= _AGREEMENT * middle
+        if len(times) >= _FEWEST_TURNS and agreed:
+            break
+    return np.array(times)
+
+
+class Stopwatch:
+    """Times networks beside the unpruned one, which is timed anew each time: a machine's speed drifts.
+
+    Args:
+        context: The stage's context.
+        unpruned: The network to compare with.
+        folder: Where files are written; the caller removes it.
+    """
+
+    def __init__(self, context: StageContext, unpruned: Classifier, folder: Path) -> None:
+        self._context, self._folder = context, folder
+        self.format = timed_format(context.recipe, context.target)
+        self._images = timed_images(context)[:_TIMED_IMAGES]
+        self._unpruned = unpruned
+
+    def time(self, pruned: Classifier) -> Latency:
+        """Time a network.
+
+        Raises:
+            RunnerFailed: The runtime died, or would not compute.
+        """
+        file = self._written(pruned, "pruned")
+        times_T2 = take_turns(lambda: (self._median_ms(file), self._median_ms(self._unpruned_file)))
+        ratios_T = times_T2[:, 0] / times_T2[:, 1]
+        own_ms, other_ms = np.median(times_T2, axis=0)
+        return Latency(
+            p50_ms=float(own_ms),
+            unpruned_p50_ms=float(other_ms),
+            latency_ratio=float(np.median(ratios_T)),
+            latency_ratio_low=float(ratios_T.min()),
+            latency_ratio_high=float(ratios_T.max()),
+        )
+
+    @cached_property
+    def _unpruned_file(self) -> Path:
+        return self._written(self._unpruned, "unpruned")
+
+    def _written(self, classifier: Classifier, name: str) -> Path:
+        file = self._folder / f"{name}{SUFFIX[self.format]}"
+        with self._context.reporter.library(f"{self.format} conversion"), quiet():
+            write_artifact(self.format, deployable_of(classifier), self._context.contract, file, self._context.target)
+        return file
+
+    def _median_ms(self, file: Path) -> float:
+        bench = self._context.recipe.bench
+        with self._context.reporter.library("timed inference"):
+            try:
+                times = time_apart(
+                    file,
+                    self._images,
+                    threads=THREADS,
+                    warmup_runs=bench.warmup_runs,
+                    min_samples=bench.min_samples,
+                    min_seconds=_MIN_SECONDS,
+                )
+            except RunnerError as cause:
+                raise RunnerFailed(f"{file.name}: {cause}") from cause
+        return float(np.median(times["infer_s"])) * 1e3
