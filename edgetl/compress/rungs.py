@@ -13,7 +13,7 @@ from edgetl.compress.graph import layers_of
 from edgetl.compress.plan import Plan
 from edgetl.compress.qat import train_aware
 from edgetl.compress.reconstruction import reconstruct
-from edgetl.compress.sensitivity import Sensitivity, measure, measurements, relaxed
+from edgetl.compress.sensitivity import Sensitivity, Unit, measure, measurements, relaxed
 from edgetl.compress.sweep import SweepSettings
 from edgetl.compress.widths import paired_width
 from edgetl.config import QuantizeConfig, Ranges, Rung
@@ -118,15 +118,34 @@ def _reconstruction(climb: Climb, family: Family) -> Iterator[Draft]:
 
 def _mixed(climb: Climb, family: Family) -> Iterator[Draft]:
     """What costs most left in float: one part, then two, four and so on."""
-    graph, plan = family.planner.graph_of(family.unscaled), family.unscaled
-    found = sorted(measured(family, climb.reporter), key=lambda each: each.without.divergence)
-    names = {layer.node.name: layer.name for layer in layers_of(graph)}
+    found = sorted(measured(family, climb.reporter), key=lambda each: -each.alone.divergence)
     count = 1
     while count <= _MOST_UNITS * len(found):
-        mixed = relaxed(graph, plan, [each.unit for each in found[:count]])
-        in_float = tuple(names[node] for node in plan.layers if node not in mixed.layers)
-        yield Draft(mixed, "1 part in float" if count == 1 else f"{count} parts in float", in_float)
+        with climb.reporter.track("Mixed", family.planner.layers) as advance:
+            plan, in_float = _mix(
+                family, [each.unit for each in found[:count]], partial(advance, 1, f"{count} in float")
+            )
+        yield Draft(plan, "1 part in float" if count == 1 else f"{count} parts in float", in_float)
         count *= 2
+
+
+def _mix(family: Family, units: list[Unit], advance: Callable[[], None]) -> tuple[Plan, tuple[str, ...]]:
+    """A plan with units in float, and the names of the layers that are there then.
+
+    What they cost, the biases behind them have made up for: a plan is made anew, and taken if it is better.
+    """
+    graph, plan = family.planner.graph_of(family.unscaled), family.unscaled
+    left = relaxed(graph, plan, units)
+    in_float = tuple(
+        layer.name for layer in layers_of(graph) if layer.node.name in plan.layers.keys() - left.layers.keys()
+    )
+    settings = SweepSettings(
+        family.width,
+        family.ranges,
+        in_float=family.in_float.union(in_float),
+        free=frozenset(plan.grids) - left.grids.keys(),
+    )
+    return min(left, family.planner.plan(settings, advance), key=family.divergence_of), in_float
 
 
 def _qat(climb: Climb, family: Family) -> Iterator[Draft]:

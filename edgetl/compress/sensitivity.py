@@ -1,6 +1,6 @@
 """Which roundings cost the most: each alone in the float network, and each left out of the integer one."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
 
@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import fx
 
-from edgetl.compress.graph import is_layer, layer_name
-from edgetl.compress.plan import Plan, Simulation
+from edgetl.compress.graph import Layer, is_layer, layer_name, layers_of
+from edgetl.compress.plan import Plan, RoundedLayer, Simulation
 from edgetl.compress.points import input_point, label_of, operator_name, output_point, root_of
 
 __all__ = ["Cost", "Sensitivity", "Unit", "divergence", "measure", "relaxed", "units_of"]
@@ -51,10 +51,10 @@ class Sensitivity:
 
     unit: Unit
     alone: Cost
-    """Only this unit rounded."""
+    """Only this unit rounded, with the trained bias: there is nothing before it that the plan's could make up for."""
 
     without: Cost
-    """All but this unit rounded, and what then has to stay in float with it."""
+    """All but this unit rounded, and what then has to stay in float with it; the plan's biases stay."""
 
 
 def units_of(graph: fx.GraphModule, plan: Plan) -> list[Unit]:
@@ -136,20 +136,31 @@ def _answers(
 ) -> tuple[_Answers, _Answers, _Answers]:
     """Probabilities of the float network `(N, K)`, and with each unit alone and left out `(U, N, K)`."""
     images, alone, without = torch.from_numpy(images_NHWC), [], []
+    layers = {layer.node.name: layer for layer in layers_of(graph)}
     with torch.inference_mode():
         floats, rounded = _Kept(graph, Plan({}, {}, plan.pixels)), _Kept(graph, plan)
         reference_NK = floats.run(images)
         rounded.run(images)
         for unit in units:
-            alone.append(floats.again(images, _only(plan, unit)))
-            without.append(rounded.again(images, relaxed(graph, plan, [unit])))
+            alone.append(floats.again(images, _only(plan, unit, layers)))
+            without.append(rounded.again(images, _all_but(graph, plan, unit, layers)))
             advance()
     return reference_NK.numpy(), torch.stack(alone).numpy(), torch.stack(without).numpy()
 
 
-def _only(plan: Plan, unit: Unit) -> Plan:
-    layers = {name: each for name, each in plan.layers.items() if name in unit.nodes}
-    return replace(plan, layers=layers, grids={name: each for name, each in plan.grids.items() if name in unit.nodes})
+def _only(plan: Plan, unit: Unit, layers: Mapping[str, Layer]) -> Plan:
+    kept = {name: replace(plan.layers[name], bias_O=layers[name].bias) for name in unit.nodes if name in plan.layers}
+    return replace(plan, layers=kept, grids={name: each for name, each in plan.grids.items() if name in unit.nodes})
+
+
+def _all_but(graph: fx.GraphModule, plan: Plan, unit: Unit, layers: Mapping[str, Layer]) -> Plan:
+    rest = relaxed(graph, plan, [unit])
+    exact = {
+        name: RoundedLayer(layers[name].weight, torch.ones_like(each.scales_O), each.bias_O)
+        for name, each in plan.layers.items()
+        if name not in rest.layers
+    }
+    return replace(rest, layers={**rest.layers, **exact})
 
 
 class _Kept(Simulation):

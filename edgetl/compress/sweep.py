@@ -44,6 +44,9 @@ class SweepSettings:
     in_float: frozenset[str] = frozenset()
     """Names of layers that are not rounded."""
 
+    free: frozenset[str] = frozenset()
+    """Nodes whose outputs are not rounded."""
+
     activations: Activations = "static"
     """What becomes of activations; only static ones have grids."""
 
@@ -102,7 +105,8 @@ class _Sweep:
         starts = range(0, len(images_NHWC), _BATCH)
         self._images = [torch.from_numpy(images_NHWC[start : start + _BATCH]) for start in starts]
         self._layers = {layer.node: layer for layer in layers_of(graph) if layer.name not in settings.in_float}
-        self._points = set(rounded_points(graph)) if settings.activations == "static" else set()
+        rounded = rounded_points(graph) if settings.activations == "static" else []
+        self._points = {node for node in rounded if node.name not in settings.free}
         self._last_reader = {source: node for node in graph.graph.nodes for source in node.all_input_nodes}
         self._values: dict[fx.Node, _Stored] = {}
         self._rounded: dict[str, RoundedLayer] = {}

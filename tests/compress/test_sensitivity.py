@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from nets import contract, images, network
 
+from edgetl.compress.graph import layers_of
 from edgetl.compress.grids import Grid
 from edgetl.compress.plan import Plan, Simulation
 from edgetl.compress.planner import Planner
@@ -68,6 +70,10 @@ def test_without_any_rounding_it_is_the_float_network(graph, plan):
 
 
 def test_what_is_computed_again_in_part_is_the_same_as_in_full(graph, plan):
+    """With biases as trained, which make up for nothing."""
+    trained = {layer.node.name: layer.bias for layer in layers_of(graph)}
+    layers = {name: replace(each, bias_O=trained[name]) for name, each in plan.layers.items()}
+    plan = replace(plan, layers=layers)
     found = measure(graph, plan, OTHERS)
     reference_NK = Simulation(graph, Plan({}, {})).predict(OTHERS)
     for each in found[::4]:
@@ -88,6 +94,17 @@ def test_the_rounding_that_spoils_the_answers_is_found(graph, spoiled):
         assert culprit in worst.unit.nodes
     others = [each for each in found if culprit not in each.unit.nodes]
     assert min(each.alone.sqnr_db for each in others) > 15
+
+
+def test_a_bias_that_makes_up_for_others_is_no_cost_of_its_layer(graph, plan):
+    """Nor does leaving a layer in float take that away from the others."""
+    shifted = replace(plan.layers["linear"], bias_O=plan.layers["linear"].bias_O + torch.tensor([3.0, 0, 0, 0]))
+    before, after = (
+        {each.unit.name: each for each in measure(graph, each, OTHERS)}
+        for each in (plan, replace(plan, layers={**plan.layers, "linear": shifted}))
+    )
+    assert after["head"].alone == before["head"].alone
+    assert after["head"].without.divergence > 10 * before["head"].without.divergence
 
 
 def test_the_progress_is_known_before(graph, plan):
