@@ -190,8 +190,8 @@ class _Edit:
             self._round_dynamically(node, weight, rounded.codes.numpy().T, steps_O, shift_O)
             return
         if node.op_type == "MatMul":
-            node.input[1] = self._store(output, f"{weight}_codes", rounded.codes.numpy().T, steps_O, 1)
-            self._shift_behind(output, shift_O)
+            product = self._shifted(node, shift_O)
+            node.input[1] = self._store(product, f"{weight}_codes", rounded.codes.numpy().T, steps_O, 1)
             return
         node.input[1] = self._store(output, f"{weight}_codes", rounded.codes.numpy(), steps_O, 0)
         bias_O = self._bias(node) + shift_O
@@ -214,6 +214,7 @@ class _Edit:
     ) -> None:
         """Turn a matrix product into operators of which the runtime makes one that rounds inputs as they come."""
         source, output, adds = node.input[0], node.output[0], node.op_type == "Gemm"
+        output = output if adds else self._shifted(node, shift_O)
         codes, scale, zero, sums, floats, steps = (f"{output}_{name}" for name in _DYNAMIC)
         stored = self._keep(f"{weight}_codes", np.ascontiguousarray(codes_IO))
         scales = self._keep(f"{weight}_scale", steps_O)
@@ -228,8 +229,6 @@ class _Edit:
         if adds:
             bias = self._keep(f"{weight}_bias", self._bias(node) + shift_O)
             before, last = [*before, last], helper.make_node("Add", [scaled, bias], [output])
-        else:
-            self._shift_behind(output, shift_O)
         self._before[output] = before
         node.CopyFrom(last)
 
@@ -292,10 +291,18 @@ class _Edit:
         match = self._matches.get(name)
         return match.factor if match else 1.0
 
-    def _shift_behind(self, output: str, shift_O: NDArray[np.float32]) -> None:
-        (adder,) = (node for node in self._graph.node if output in node.input)
-        index = next(i for i, name in enumerate(adder.input) if name in self._constants)
-        adder.input[index] = self._keep(f"{output}_bias", self._constants[adder.input[index]] + shift_O)
+    def _shifted(self, product: NodeProto, shift_O: NDArray[np.float32]) -> str:
+        """Add to the bias behind a matrix product, or add one if there is none; returns the name of its output then."""
+        output: str = product.output[0]
+        for adder in (node for node in self._graph.node if node.op_type == "Add" and output in node.input):
+            for index, name in enumerate(adder.input):
+                if name in self._constants and self._constants[name].ndim == 1:
+                    adder.input[index] = self._keep(f"{output}_bias", self._constants[name] + shift_O)
+                    return output
+        product.output[0] = inner = f"{output}_product"
+        added = helper.make_node("Add", [inner, self._keep(f"{output}_bias", shift_O)], [output])
+        self._graph.node.insert(list(self._graph.node).index(product) + 1, added)
+        return inner
 
 
 def _needed(nodes: list[NodeProto], outputs: set[str]) -> list[NodeProto]:

@@ -58,12 +58,13 @@ class Net(nn.Module):
 
 
 class Products(nn.Module):
-    """Patches, two residual pairs of matrix products as transformers have them, mean, linear."""
+    """Patches, two residual pairs of matrix products as transformers have them, the last without bias, mean, linear."""
 
     def __init__(self) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, 64, 4, 4)
         pairs = [nn.Sequential(nn.LayerNorm(64), nn.Linear(64, 192), nn.ReLU(), nn.Linear(192, 64)) for _ in range(2)]
+        pairs[1][3] = nn.Linear(192, 64, bias=False)
         self.pairs = nn.ModuleList(pairs)
         self.head = nn.Linear(64, CLASSES)
 

@@ -13,6 +13,7 @@ from nets import contract, images, matrix_network, network
 from edgetl.compress.formats import quantizer_for
 from edgetl.compress.planner import Planner
 from edgetl.compress.schemes import SchemeWriter, refusal
+from edgetl.compress.sweep import SweepSettings
 from edgetl.compress.tflite_graph import FloatFile
 from edgetl.compress.widths import full_width, paired_width
 from edgetl.export.stage import SUFFIX, write_artifact
@@ -106,8 +107,9 @@ def test_weights_alone_in_8_bits_quarter_the_file(name, products):
     assert weights_size(file) / weights_size(products.float(name)) < 0.4
 
 
-@pytest.mark.parametrize("name", ["tflite", "openvino"])
+@pytest.mark.parametrize("name", FORMATS)
 def test_weights_alone_cost_convolutions_little_too(name, filters):
+    """ONNX, too, which is refused for its speed alone."""
     file, missing = filters.write(name, "w8")
     assert missing == ()
     assert 0 < np.abs(answers(file) - answers(filters.float(name))).mean() < 1e-2
@@ -129,6 +131,15 @@ def test_dynamic_rounds_the_inputs_of_matrix_products_for_each_image(name, produ
     assert missing == ()
     assert 0 < np.abs(answers(file) - answers(products.float(name))).mean() < 1e-2
     assert weights_size(file) / weights_size(products.float(name)) < 0.5
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_matrix_products_are_quantized_with_and_without_bias(name, products):
+    file = products.folder / f"model.w8a8{SUFFIX[name]}"
+    with quiet():
+        missing = products.quantizers[name].write(products.planner.plan(SweepSettings()), contract(), file)
+    assert missing == (("patches",) if name == "tflite" else ())
+    assert 0 < np.abs(answers(file) - answers(products.float(name))).mean() < 2e-2
 
 
 def test_onnx_multiplies_integers_in_every_matrix_product(products):
