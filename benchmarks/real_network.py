@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
@@ -12,7 +11,7 @@ from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
 from edgetl.runner.contract import Contract
 from edgetl.zoo.classifier import Classifier
-from edgetl.zoo.deployable import Deployable
+from edgetl.zoo.deployable import Deployable, deployable_of
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 
 __all__ = ["Images", "divergence_of", "medians_by_turns", "read_photos", "real_contract", "real_network"]
@@ -37,8 +36,7 @@ def real_network(weights: Path) -> Deployable:
 
     net = timm.create_model("mobilenetv2_100", num_classes=_CLASSES, pad_type="same")
     net.load_state_dict(load_file(weights))
-    deployable = Deployable(Classifier(net, (0.5,) * 3, (0.5,) * 3)).eval()
-    return deployable.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # the stubs lack it
+    return deployable_of(Classifier(net, (0.5,) * 3, (0.5,) * 3))
 
 
 def read_photos(contract: Contract, folder: Path) -> Images:

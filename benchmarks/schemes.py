@@ -30,7 +30,7 @@ from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
 from edgetl.targets import find_target
 from edgetl.zoo.classifier import Classifier
-from edgetl.zoo.deployable import Deployable
+from edgetl.zoo.deployable import Deployable, deployable_of
 
 _TARGET = find_target("linux-x86")
 _CALIBRATION = 64
@@ -55,7 +55,7 @@ def _transformer() -> Deployable:
     torch.manual_seed(0)
     net = timm.create_model("vit_tiny_patch16_224", num_classes=len(real_contract().labels))
     torch.nn.init.normal_(net.head.weight, std=0.1)
-    return Deployable(Classifier(net, (0.5,) * 3, (0.5,) * 3)).eval()
+    return deployable_of(Classifier(net, (0.5,) * 3, (0.5,) * 3))
 
 
 def _measured(deployable: Deployable, photos_NHWC: Images) -> dict[str, Any]:

@@ -184,8 +184,9 @@ def export(
 ) -> None:
     """Write ONNX, TFLite and OpenVINO files of a run for a device; integer ones too, once it was quantized.
 
-    With --target, every file is then proven and timed on this machine, and if it is of the device's kind, the fastest
-    that keeps the accuracy is recommended, be it in float or in fewer bits.
+    With --target, every file is then proven and timed here, and the fastest that keeps the accuracy is recommended.
+
+    Times of a machine of another kind than the device recommend nothing.
     """
     then: tuple[str, ...] = ("verify", "bench") if target else ()
     _on_run(run_folder, "export", recipe_fields(target=target, formats=formats), settings, json, then)

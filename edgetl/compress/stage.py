@@ -93,8 +93,8 @@ def _sorted_out(
     refused = [Refused(name, scheme, reason) for (scheme, name), reason in reasons.items() if reason]
     asked = [each for each in wanted if not reasons[each]]
     if not asked:
-        told = "; ".join(f"{each.format}: {each.reason}" for each in refused)
-        raise ConfigError("quantize.scheme", f"nothing gains from {refused[0].precision} here ({told})")
+        told = "; ".join(f"{each.format} {each.precision}: {each.reason}" for each in refused)
+        raise ConfigError("quantize.scheme", f"no format gains anything ({told})")
     for each in refused:
         context.reporter.say(str(each))
     return asked, refused

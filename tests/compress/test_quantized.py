@@ -297,7 +297,7 @@ def test_other_schemes_are_written_where_the_runtime_gains_and_refused_elsewhere
 def test_a_scheme_that_no_format_gains_from_is_refused(exported):
     with pytest.raises(ConfigError) as caught:
         quantized_again(exported, scheme="w8a16")
-    assert str(caught.value).startswith("quantize.scheme: nothing gains from w8a16 here (onnx: ONNX Runtime has no ")
+    assert str(caught.value).startswith("quantize.scheme: no format gains anything (onnx w8a16: ONNX Runtime has no ")
     assert (exported.path / "model.w8a8.onnx").is_file()
 
 
