@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgetl.artifact import RunFolder
+from edgetl.compress.schema import RECEIPT_FILE, RECEIPT_SCHEMA
 from edgetl.recommend import advice
 from edgetl.reporter import Advance, Reporter
 
@@ -85,8 +86,9 @@ def _is_number(text: str) -> bool:
 
 def print_run(folder: RunFolder) -> None:
     """Write what a run has so far: one line per artifact with whatever was measured."""
-    bench, receipt = read_report(folder, "bench.json"), read_report(folder, "quantize.json")
+    bench, receipt = read_report(folder, "bench.json"), read_report(folder, RECEIPT_FILE)
     proofs, times = _by_file(read_report(folder, "verify.json")), _by_file(bench)
+    receipt = receipt if receipt.get("schema_version") == RECEIPT_SCHEMA else {}
     if receipt and not proofs and not times:
         _print_receipt(receipt)
     rows = []

@@ -8,14 +8,12 @@ from edgetl.compress.attempts import Contender, Trials
 from edgetl.compress.judge import Limits
 from edgetl.compress.ladder import Open
 from edgetl.compress.points import float_operators
+from edgetl.compress.schema import RECEIPT_SCHEMA
 from edgetl.compress.sensitivity import Sensitivity
 from edgetl.compress.spread import Spread
 from edgetl.config import Format, Scheme
 
-__all__ = ["RECEIPT_FILE", "RECEIPT_SCHEMA", "Refused", "receipt", "shortfall"]
-
-RECEIPT_SCHEMA = 2
-RECEIPT_FILE = "quantize.json"
+__all__ = ["Refused", "receipt", "shortfall"]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from edgetl.compress.graph import Layer
 from edgetl.compress.judge import HeldOut, Judge, Limits
 from edgetl.compress.ladder import Ladder, Open
 from edgetl.compress.planner import Planner
-from edgetl.compress.receipt import RECEIPT_FILE, Refused, receipt, shortfall
+from edgetl.compress.receipt import Refused, receipt, shortfall
 from edgetl.compress.rungs import Climb
+from edgetl.compress.schema import RECEIPT_FILE
 from edgetl.compress.schemes import NOTES, SchemeWriter, refusal
 from edgetl.compress.spread import calibration_spread
 from edgetl.compress.widths import Width

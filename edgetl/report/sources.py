@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.artifact import RunFolder
+from edgetl.compress.schema import RECEIPT_FILE, RECEIPT_SCHEMA
+from edgetl.errors import RunFolderError
 from edgetl.stage import StageContext
 
 __all__ = ["Sources", "read_sources"]
@@ -42,14 +44,14 @@ def read_sources(context: StageContext) -> Sources:
     """Read everything that the stages before have left in the run folder.
 
     Raises:
-        RunFolderError: A run folder inside is damaged.
+        RunFolderError: A run folder inside is damaged, or the receipt of quantization is another edgetl's.
     """
     path = context.folder.path
     teacher, unpruned = (context.teachers or (_inside(path, "teacher"),))[0], _inside(path, "unpruned")
     return Sources(
         verify=_json(path / "verify.json"),
         bench=_json(path / "bench.json"),
-        quantize=_json(path / "quantize.json"),
+        quantize=_receipt(path / RECEIPT_FILE),
         explain=_json(path / "explain.json"),
         control=_json(path / "control.json"),
         prune=_json(path / "unpruned" / "prune.json"),
@@ -70,6 +72,13 @@ def _json(file: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return data
+
+
+def _receipt(file: Path) -> dict[str, Any] | None:
+    data = _json(file)
+    if data and data["schema_version"] != RECEIPT_SCHEMA:
+        raise RunFolderError(f"{file}: written by another version of edgetl. Run: edgetl quantize {file.parent}")
     return data
 
 

@@ -147,12 +147,12 @@ def quantize_json() -> dict[str, Any]:
     ]
     cost = {"sqnr_db": 31.4, "flips": 0.0156, "divergence": 0.002}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "validation_images": 1234,
         "reference_top1": 0.9013,
         "limits": {"max_drop": 0.01, "max_flips": 0.05},
         "attempts": attempts,
-        "refused": [],
+        "refused": [{"format": "onnx", "precision": "w8", "reason": "it would be slower"}],
         "kept": {
             "model.w8a8.onnx": {"rung": "mixed", "note": "1 part in float", "passed": True},
             "model.w8a8.tflite": None,

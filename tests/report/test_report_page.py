@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from edgetl.errors import RunFolderError
 from edgetl.report.making import contract_steps
 from edgetl.runner.contract import Contract
 
@@ -101,6 +102,15 @@ def test_the_reasons_for_int8_have_a_section_of_their_own(make_run, page_of):
     assert "onnxruntime 1.31.1 (CPUExecutionProvider), 1 thread. Shares of 1.17 ms." in section
 
 
+def test_a_receipt_of_another_edgetl_is_one_line(make_run, page_of):
+    context = make_run()
+    rewrite(context, "quantize.json", lambda receipt: receipt.update(schema_version=1))
+    with pytest.raises(
+        RunFolderError, match=r"quantize\.json: written by another version of edgetl\. Run: edgetl quan"
+    ):
+        page_of(context)
+
+
 def test_the_receipt_of_quantization_is_shown(make_run, page_of):
     text = readable(page_of(make_run()))
     section = text[text.index('id="quantization"') : text.index('id="explain"')]
@@ -118,6 +128,8 @@ def test_the_receipt_of_quantization_is_shown(make_run, page_of):
         "The 20 noisiest of 24 parts",
         "All 24 parts",
         "31.4",
+        "<small>± 0.37</small>",
+        "<li>ONNX w8: it would be slower.</li>",
     ):
         assert words in section
     assert (section.count("✓ inside"), section.count("✗ does not run")) == (1, 1)
