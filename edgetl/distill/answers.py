@@ -166,11 +166,14 @@ def write_answers(
     """
     processes = context.processes
     every = [store for each in stores for store in each.all] + ([pixels] if pixels else [])
+    finished = []
     if processes.first:
         for store in every:
             store.prepare()
-    processes.wait()
-    open_pieces = {store: set(question.pieces()) - store.finished() for store in every}
+        finished = [store.finished() for store in every]
+    # Who looks later would find what others have written since, divide the rest otherwise, and leave pieces to nobody.
+    finished = processes.agree(finished)
+    open_pieces = {store: set(question.pieces()) - there for store, there in zip(every, finished, strict=True)}
     missing = sorted(set().union(*open_pieces.values()))
     total = question.view_count * len(question.samples)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -16,6 +16,7 @@ from edgetl.data.views import Views, view
 from edgetl.distill.answers import Answers, Question, answer_stores, pixel_store, write_answers
 from edgetl.distill.teacher import load_teacher
 from edgetl.errors import RunFolderError
+from edgetl.processes import Processes
 from edgetl.runner.contract import load_image
 
 VIEWS = 2
@@ -100,6 +101,25 @@ def test_sparse_answers_keep_the_best_classes_and_the_mass_of_the_rest(teacher, 
         np.testing.assert_allclose(found_K[best[:top_k]], expected_K[best[:top_k]], rtol=0.02, atol=1e-3)
         rest = expected_K[best[top_k:]].sum() / (10 - top_k)
         np.testing.assert_allclose(found_K[best[top_k:]], rest, rtol=0.03, atol=1e-3)
+
+
+def test_a_process_that_comes_late_leaves_no_piece_to_nobody(teacher, tmp_path):
+    """It answers its share of what was missing at the start, not of what the fast one has left."""
+    told = []
+
+    class OneByOne(Processes):
+        def agree(self, value):
+            told.extend([value] if self.first else [])
+            return told[0]
+
+        def wait(self):
+            """The first one is through when the second one comes."""
+
+    asked = Asked(teacher, tmp_path)
+    for rank in (0, 1):
+        asked.context = replace(asked.context, processes=OneByOne(rank, 2))
+        asked.ask()
+    assert asked.stores.logits.finished() == set(asked.question.pieces())
 
 
 def test_many_classes_are_kept_sparse_by_themselves(teacher, tmp_path):
