@@ -13,7 +13,7 @@ from edgetl.stage import StageContext
 __all__ = ["Calibration", "affordable_count", "balanced_samples", "choose_calibration"]
 
 _MOST_PIXELS = 256 * 224 * 224
-"""All calibration images go through the network together; these take some 3.5 GB in a MobileNetV2."""
+"""All calibration images go through the network together; these take some 5.5 GB in a MobileNetV2."""
 _FEWEST = 32
 
 

@@ -22,7 +22,8 @@ def sampled_columns(layer: Layer, inputs: Iterable[torch.Tensor], batches: int) 
         batches: How many there are.
 
     Returns:
-        `(P, I * kH * kW)`; of a depthwise convolution `(O, P, kH * kW)`; None for other grouped convolutions.
+        `(P, I * kH * kW)`, image after image; of a depthwise convolution `(O, P, kH * kW)`; None for other grouped
+        convolutions.
     """
     weight = layer.weight
     groups = layer.geometry[3] if layer.is_convolution else 1
@@ -60,4 +61,4 @@ def _columns(layer: Layer, inputs: torch.Tensor, places: int, generator: torch.G
 def _some(count: int, most: int, generator: torch.Generator) -> torch.Tensor:
     if count <= most:
         return torch.arange(count)
-    return torch.randint(count, (most,), generator=generator)
+    return torch.randint(count, (most,), generator=generator).sort().values

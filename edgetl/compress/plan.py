@@ -54,6 +54,9 @@ class Plan:
     activations: Activations = "static"
     """Whether tensors are rounded to the grids, or what layers read to the range of each image, or nothing."""
 
+    alone: Mapping[str, RoundedLayer] = field(default_factory=dict)
+    """The layers with weights and biases that make up for no other layer's rounding, only for their own."""
+
     dead: tuple[str, ...] = field(default=())
     """Layers whose output was the same for every calibration image and place."""
 

@@ -51,7 +51,7 @@ class Sensitivity:
 
     unit: Unit
     alone: Cost
-    """Only this unit rounded, with the trained bias: there is nothing before it that the plan's could make up for."""
+    """Only this unit rounded, with nothing in weights and bias that would make up for roundings before it."""
 
     without: Cost
     """All but this unit rounded, and what then has to stay in float with it; the plan's biases stay."""
@@ -142,14 +142,14 @@ def _answers(
         reference_NK = floats.run(images)
         rounded.run(images)
         for unit in units:
-            alone.append(floats.again(images, _only(plan, unit, layers)))
+            alone.append(floats.again(images, _only(plan, unit)))
             without.append(rounded.again(images, _all_but(graph, plan, unit, layers)))
             advance()
     return reference_NK.numpy(), torch.stack(alone).numpy(), torch.stack(without).numpy()
 
 
-def _only(plan: Plan, unit: Unit, layers: Mapping[str, Layer]) -> Plan:
-    kept = {name: replace(plan.layers[name], bias_O=layers[name].bias) for name in unit.nodes if name in plan.layers}
+def _only(plan: Plan, unit: Unit) -> Plan:
+    kept = {name: plan.alone[name] for name in unit.nodes if name in plan.layers}
     return replace(plan, layers=kept, grids={name: each for name, each in plan.grids.items() if name in unit.nodes})
 
 

@@ -1,7 +1,7 @@
 """Post-training quantization, layer after layer: each one is rounded for the inputs that the rounded ones give it.
 
 All calibration images go through the network together, one operator at a time, so that every choice is made once and
-with everything before it as the device will compute it.
+with everything before it as the device will compute it. Beside them go the same images in float, to compare with.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import fx
 
 from edgetl.compress.columns import sampled_columns
+from edgetl.compress.correction import Correction
 from edgetl.compress.graph import Layer, layers_of, parameter
 from edgetl.compress.grids import Grid, Histogram, estimate_grid
 from edgetl.compress.plan import Activations, Plan, RoundedLayer
@@ -39,7 +40,8 @@ class SweepSettings:
     """How activation ranges are chosen."""
 
     compensate: bool = True
-    """Whether weights are rounded so that the layer's output changes least, instead of each to its nearest code."""
+    """Whether weights make up for other roundings, so that the layer's output changes least, instead of each going to
+    its nearest code."""
 
     in_float: frozenset[str] = frozenset()
     """Names of layers that are not rounded."""
@@ -109,61 +111,67 @@ class _Sweep:
         self._points = {node for node in rounded if node.name not in settings.free}
         self._last_reader = {source: node for node in graph.graph.nodes for source in node.all_input_nodes}
         self._values: dict[fx.Node, _Stored] = {}
+        self._floats: dict[fx.Node, _Stored] = {}
         self._rounded: dict[str, RoundedLayer] = {}
+        self._alone: dict[str, RoundedLayer] = {}
         self._grids: dict[str, Grid] = {}
         self._dead: list[str] = []
 
     def run(self) -> Plan:
-        means = self._float_means()
         for node in self._graph.graph.nodes:
             if node.op == "output":
                 break
             if layer := self._layers.get(node):
-                outputs = self._round(layer, means[node])
+                floats, outputs = self._round(layer)
                 self._advance()
             else:
-                outputs = self._outputs(node)
+                floats, outputs = (self._outputs(node, values) for values in (self._floats, self._values))
+            self._floats[node] = _Stored(floats)
             self._values[node] = _Stored(outputs, self._grid(node, outputs) if node in self._points else None)
-        return Plan(self._rounded, self._grids, activations=self._settings.activations, dead=tuple(self._dead))
+        activations, dead = self._settings.activations, tuple(self._dead)
+        return Plan(self._rounded, self._grids, activations=activations, alone=self._alone, dead=dead)
 
-    def _float_means(self) -> dict[fx.Node, torch.Tensor]:
-        """Mean of each layer's output over images and places, before anything is rounded: `(O,)`."""
-        sums: dict[fx.Node, torch.Tensor] = {}
-        layers, total = self._layers, sum(map(len, self._images))
-        share = 0.0
-
-        class Means(fx.Interpreter):
-            def run_node(self, n: fx.Node) -> Any:
-                output = super().run_node(n)
-                if layer := layers.get(n):
-                    sums[n] = sums.get(n, 0) + _channel_means(layer, output) * share
-                return output
-
-        for images in self._images:
-            share = len(images) / total  # of an output it may be another: some networks fold places into that axis
-            Means(self._graph).run(images)
-        return sums
-
-    def _round(self, layer: Layer, float_mean_O: torch.Tensor) -> list[torch.Tensor]:
-        """Choose a layer's integers, and give what it computes with them."""
-        width, source = self._settings.width(layer), self._values[layer.source]
-        scales_O = weight_scales(layer.weight, width)
-        batches = range(len(self._images))
-        inputs = (source[batch] for batch in batches)
-        columns = sampled_columns(layer, inputs, len(batches)) if self._settings.compensate else None
-        codes = round_weights(layer.weight, scales_O, width, None if columns is None else input_products(columns))
-        rounded = RoundedLayer(codes, scales_O, layer.bias)
-        outputs = self._outputs(layer.node, lambda inputs, *_: layer.compute(inputs, rounded.weight, rounded.bias_O))
+    def _round(self, layer: Layer) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Choose a layer's integers, and give what it computes in float, and with them."""
+        rounded = self._integers(layer)
+        floats = self._outputs(layer.node, self._floats)
+        outputs = self._outputs(
+            layer.node, self._values, lambda inputs, *_: layer.compute(inputs, rounded.weight, rounded.bias_O)
+        )
         # What the roundings up to here change on average, the bias undoes (Nagel et al., 2019, arXiv 1906.04721, 4.2).
-        total = sum(map(len, outputs))
-        mean_O = sum(_channel_means(layer, output) * (len(output) / total) for output in outputs)
-        shift_O = float_mean_O - mean_O
+        shift_O = _channel_means(layer, floats) - _channel_means(layer, outputs)
         for output in outputs:
             output += shift_O.view(-1, 1, 1) if layer.is_convolution else shift_O
         self._rounded[layer.node.name] = replace(rounded, bias_O=layer.bias + shift_O)
-        return outputs
+        return floats, outputs
 
-    def _outputs(self, node: fx.Node, function: Callable[..., Any] | None = None) -> list[Any]:
+    def _integers(self, layer: Layer) -> RoundedLayer:
+        """A layer's weights as integers, its bias as it is."""
+        columns = self._columns(layer, self._values) if self._settings.compensate else None
+        products = None if columns is None else input_products(columns)
+        alone = self._alone[layer.node.name] = self._rounding(layer, layer.weight, products)
+        if columns is None or (float_columns := self._columns(layer, self._floats)) is None:
+            return alone
+        correction = Correction(layer.weight, columns, float_columns)
+        if (corrected := correction.weight()) is None:
+            return alone
+        # Weights that lie on evenly spaced values lose nothing to rounding as they are, which may be worth more.
+        tried = (alone, self._rounding(layer, corrected, products))
+        return max(tried, key=lambda rounded: correction.gain(rounded.weight))
+
+    def _rounding(self, layer: Layer, weight: torch.Tensor, products: torch.Tensor | None) -> RoundedLayer:
+        width = self._settings.width(layer)
+        scales_O = weight_scales(weight, width)
+        return RoundedLayer(round_weights(weight, scales_O, width, products), scales_O, layer.bias)
+
+    def _columns(self, layer: Layer, values: dict[fx.Node, _Stored]) -> torch.Tensor | None:
+        """What a layer's weights meet; of either network at the same places."""
+        batches = range(len(self._images))
+        return sampled_columns(layer, (values[layer.source][batch] for batch in batches), len(batches))
+
+    def _outputs(
+        self, node: fx.Node, values: dict[fx.Node, _Stored], function: Callable[..., Any] | None = None
+    ) -> list[Any]:
         """What a node computes from the values so far, which go as soon as nobody reads them any more."""
         if node.op == "placeholder":
             return list(self._images)
@@ -172,15 +180,12 @@ class _Sweep:
         assert callable(node.target)
         function, outputs = function or node.target, []
         for batch in range(len(self._images)):
-            args, kwargs = fx.node.map_arg((node.args, node.kwargs), partial(self._value, batch))
+            args, kwargs = fx.node.map_arg((node.args, node.kwargs), partial(_of_batch, values, batch))
             outputs.append(function(*args, **kwargs))
             for source in node.all_input_nodes:
                 if self._last_reader[source] is node:
-                    self._values[source].drop(batch)
+                    values[source].drop(batch)
         return outputs
-
-    def _value(self, batch: int, node: fx.Node) -> Any:
-        return self._values[node][batch]
 
     def _grid(self, node: fx.Node, outputs: list[torch.Tensor]) -> Grid:
         if grid := self._fixed.get(node.name):
@@ -196,5 +201,12 @@ class _Sweep:
         return grid
 
 
-def _channel_means(layer: Layer, output: torch.Tensor) -> torch.Tensor:
-    return output.mean((0, 2, 3)) if layer.is_convolution else output.flatten(0, -2).mean(0)
+def _of_batch(values: dict[fx.Node, _Stored], batch: int, node: fx.Node) -> Any:
+    return values[node][batch]
+
+
+def _channel_means(layer: Layer, outputs: list[torch.Tensor]) -> torch.Tensor:
+    """Means over images and places, `(O,)`."""
+    total = sum(map(len, outputs))
+    means = [output.mean((0, 2, 3)) if layer.is_convolution else output.flatten(0, -2).mean(0) for output in outputs]
+    return torch.stack([mean * (len(output) / total) for mean, output in zip(means, outputs, strict=True)]).sum(0)

@@ -96,9 +96,10 @@ def test_the_rounding_that_spoils_the_answers_is_found(graph, spoiled):
     assert min(each.alone.sqnr_db for each in others) > 15
 
 
-def test_a_bias_that_makes_up_for_others_is_no_cost_of_its_layer(graph, plan):
-    """Nor does leaving a layer in float take that away from the others."""
-    shifted = replace(plan.layers["linear"], bias_O=plan.layers["linear"].bias_O + torch.tensor([3.0, 0, 0, 0]))
+def test_what_makes_up_for_others_is_no_cost_of_its_layer(graph, plan):
+    """Nor does leaving a layer in float take its bias away from the others."""
+    layer = plan.layers["linear"]
+    shifted = replace(layer, codes=layer.codes.flip(0), bias_O=layer.bias_O + torch.tensor([3.0, 0, 0, 0]))
     before, after = (
         {each.unit.name: each for each in measure(graph, each, OTHERS)}
         for each in (plan, replace(plan, layers={**plan.layers, "linear": shifted}))

@@ -6,7 +6,8 @@ import torch
 from nets import CLASSES, SIDE, contract, images, network
 from torch import nn
 
-from edgetl.compress.graph import folded_graph, layers_of
+from edgetl.compress.correction import Correction
+from edgetl.compress.graph import copied, folded_graph, layers_of
 from edgetl.compress.plan import Plan, Simulation
 from edgetl.compress.planner import Planner
 from edgetl.compress.points import input_point, rounded_points
@@ -57,6 +58,34 @@ def test_rounding_that_makes_up_for_itself_is_better_than_the_nearest(graph, flo
         for compensate in (True, False)
     }
     assert found[True] < found[False]
+
+
+def test_weights_make_up_for_what_their_inputs_have_lost(graph, float_answers, monkeypatch):
+    settings = SweepSettings(width=lambda _: Width(7))
+    corrected = divergence(float_answers, Simulation(graph, sweep(graph, CALIBRATION, settings)).predict(OTHERS))
+    monkeypatch.setattr(Correction, "weight", lambda _: None)
+    left = divergence(float_answers, Simulation(graph, sweep(graph, CALIBRATION, settings)).predict(OTHERS))
+    assert corrected < 0.85 * left
+
+
+def test_weights_that_are_integers_stay_as_they_are_where_moving_them_gains_less(graph):
+    integers = copied(graph)
+    for layer in layers_of(integers):
+        layer.weight = (layer.weight / layer.weight.abs().max() * 127).round() * 0.01
+    plan = sweep(integers, CALIBRATION, SweepSettings(width=lambda _: Width(127)))
+    exact = [torch.allclose(plan.layers[layer.node.name].weight, layer.weight) for layer in layers_of(integers)]
+    assert sum(exact) >= len(exact) / 2
+    weights_alone = sweep(integers, CALIBRATION, SweepSettings(activations="float"))
+    for layer in layers_of(integers):
+        torch.testing.assert_close(weights_alone.layers[layer.node.name].weight, layer.weight)
+
+
+def test_a_layer_alone_makes_up_for_nothing(graph):
+    plan = sweep(graph, CALIBRATION, SweepSettings(width=lambda _: Width(7)))
+    for layer in layers_of(graph):
+        alone, rounded = plan.alone[layer.node.name], plan.layers[layer.node.name]
+        assert torch.equal(alone.bias_O, layer.bias)
+        assert not torch.equal(rounded.bias_O, layer.bias)
 
 
 def test_biases_undo_what_rounding_shifts_on_average(graph):
