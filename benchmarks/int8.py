@@ -21,16 +21,16 @@ from peers.int8_peers import PEERS
 from real_network import Images, divergence_of, medians_by_turns, read_photos, real_contract, real_network
 from results import write_result
 
-from edgetl.compress.formats import quantizer_for, width_for
-from edgetl.compress.planner import Planner
-from edgetl.compress.sweep import SweepSettings
-from edgetl.config import Format
+from edgetl.devices.profiles import find_target
 from edgetl.export.stage import SUFFIX, write_artifact
-from edgetl.quiet import quiet
+from edgetl.quantize.formats import quantizer_for, width_for
+from edgetl.quantize.planner import Planner
+from edgetl.quantize.sweep import SweepSettings
+from edgetl.recipe.fields import Format
 from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
 from edgetl.runner.contract import Contract
-from edgetl.targets import find_target
+from edgetl.runs.quiet import quiet
 from edgetl.zoo.deployable import Deployable
 
 _LIMITS = {"flips": 0.015, "seconds": 300, "latency_to_fastest_peer": 1.05, "best_int8_to_best_float": 0.67}

@@ -16,14 +16,14 @@ import torch
 from results import write_result
 from steps import ratio
 
-from edgetl.compress.planner import Planner
-from edgetl.compress.sweep import SweepSettings
-from edgetl.compress.trainable import TrainablePlan
-from edgetl.compress.widths import paired_width
-from edgetl.config import StudentConfig
 from edgetl.data.dataset import Batch
-from edgetl.quiet import quiet
+from edgetl.quantize.planner import Planner
+from edgetl.quantize.sweep import SweepSettings
+from edgetl.quantize.trainable import TrainablePlan
+from edgetl.quantize.widths import paired_width
+from edgetl.recipe.fields import StudentConfig
 from edgetl.runner.contract import Contract
+from edgetl.runs.quiet import quiet
 from edgetl.train.loop import _optimizer
 from edgetl.train.memory import kept_memory
 from edgetl.train.stage import FromLabels

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgetl.environment import machine, versions
+from edgetl.devices.facts import machine
+from edgetl.runs.installed import versions
 
 __all__ = ["write_result"]
 

@@ -18,17 +18,17 @@ from peers.int8_peers import WIDE_PEERS
 from real_network import Images, divergence_of, medians_by_turns, read_photos, real_contract, real_network
 from results import write_result
 
-from edgetl.artifact import shipped_bytes
-from edgetl.compress.formats import quantizer_for, width_for
-from edgetl.compress.planner import Planner
-from edgetl.compress.schemes import SchemeWriter, refusal
-from edgetl.compress.sweep import SweepSettings
-from edgetl.config import FORMATS, Format, Scheme
+from edgetl.devices.profiles import find_target
 from edgetl.export.stage import SUFFIX, write_artifact
-from edgetl.quiet import quiet
+from edgetl.quantize.formats import quantizer_for, width_for
+from edgetl.quantize.planner import Planner
+from edgetl.quantize.schemes import SchemeWriter, refusal
+from edgetl.quantize.sweep import SweepSettings
+from edgetl.recipe.fields import FORMATS, Format, Scheme
 from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
-from edgetl.targets import find_target
+from edgetl.runs.files import shipped_bytes
+from edgetl.runs.quiet import quiet
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.deployable import Deployable, deployable_of
 

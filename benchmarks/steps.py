@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from results import write_result
 
-from edgetl.config import DistillConfig, StudentConfig
 from edgetl.data.dataset import Batch
 from edgetl.data.repeats import varied
 from edgetl.distill.answers import Answers, AnswerStores
 from edgetl.distill.objective import FromTeacher
 from edgetl.distill.store import ArrayStore
+from edgetl.recipe.fields import DistillConfig, StudentConfig
 from edgetl.train.checkpoint import Checkpoint, Rhythm, save_checkpoint
 from edgetl.train.loop import _optimizer
 from edgetl.train.memory import kept_memory

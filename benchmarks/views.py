@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from results import write_result
 
-from edgetl.artifact import RunFolder
-from edgetl.config import Recipe
+from edgetl.chain.running import run_stages
+from edgetl.devices.profiles import find_target
 from edgetl.distill.lesson import Lesson, open_lesson
 from edgetl.distill.paired import paired_gain
-from edgetl.pipeline import run_stages
-from edgetl.recipes import build
-from edgetl.reporter import Reporter
-from edgetl.stage import StageContext
-from edgetl.targets import find_target
+from edgetl.recipe.checking import build
+from edgetl.recipe.fields import Recipe
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.reporter import Reporter
+from edgetl.runs.stage import StageContext
 from edgetl.train.evaluation import evaluate
 from edgetl.zoo.build import build_classifier
 

@@ -1,29 +1,64 @@
 """From a folder of images to a small, fast, proven classifier on an edge device.
 
+```python
+import edgetl
+
+recipe = edgetl.Recipe.load(settings={"data.path": "photos", "target": "rpi4"})
+run = edgetl.run(recipe, "runs/photos")
+model = edgetl.Model.open(run.path / "model.w8a8.tflite")
+print(model.predict("cat.jpg").top(3))
+```
+
 Importing this package loads neither torch nor a runtime; the names below are found when first used.
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgetl.artifact import RunFolder as RunFolder
-    from edgetl.config import Recipe as Recipe
-    from edgetl.pipeline import run_chain as run_chain
-    from edgetl.recipes import load_recipe as load_recipe
+    from edgetl.chain.api import run as run
+    from edgetl.errors import EdgetlError as EdgetlError
+    from edgetl.recipe.fields import Recipe as Recipe
     from edgetl.runner.contract import Contract as Contract
+    from edgetl.runner.model import Model as Model
+    from edgetl.runner.model import Prediction as Prediction
+    from edgetl.runs.folder import RunFolder as RunFolder
 
-__all__ = ["Contract", "Recipe", "RunFolder", "__version__", "load_recipe", "run_chain"]
+__all__ = [
+    "Contract",
+    "EdgetlError",
+    "Model",
+    "Prediction",
+    "Recipe",
+    "RunFolder",
+    "__version__",
+    "open_run",
+    "run",
+]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Contract": "edgetl.runner.contract",
-    "Recipe": "edgetl.config",
-    "RunFolder": "edgetl.artifact",
-    "load_recipe": "edgetl.recipes",
-    "run_chain": "edgetl.pipeline",
+    "EdgetlError": "edgetl.errors",
+    "Model": "edgetl.runner.model",
+    "Prediction": "edgetl.runner.model",
+    "Recipe": "edgetl.recipe.fields",
+    "RunFolder": "edgetl.runs.folder",
+    "run": "edgetl.chain.api",
 }
+
+
+def open_run(path: Path | str) -> "RunFolder":
+    """Open an existing run folder; its manifest is checked.
+
+    Raises:
+        RunFolderError: It is missing, is no run folder, is damaged, or was written by another edgetl.
+    """
+    from edgetl.runs.folder import RunFolder
+
+    return RunFolder.open(Path(path))
 
 
 def __getattr__(name: str) -> Any:

@@ -6,13 +6,14 @@ EdgetlError                 exit 2
 ├── DataError               the image folder cannot be used as it is
 ├── ModelError              no such model, or weights that do not fit it
 ├── RunFolderError          a run folder is missing, foreign, damaged or newer
+│   └── DamagedFile         a file of a run is not what its stage wrote
 ├── AlreadyInteger          an artifact that was to be quantized is quantized
 ├── ProofFailed             exit 1: what was exported is not what was trained
 ├── EnvironmentFault        exit 4: the machine lacks something
 │   ├── MissingExtra        an optional library is not installed
 │   ├── WeightsUnavailable  pretrained weights cannot be had
 │   ├── StorageFault        the disk is full, read-only or unreadable
-│   └── RunnerFailed        the measuring subprocess died
+│   └── RunnerFailed        the process that runs a model refused or died
 ```
 """
 
@@ -20,11 +21,10 @@ import errno
 from pathlib import Path
 from typing import ClassVar
 
-from edgetl.disk import free_bytes
-
 __all__ = [
     "AlreadyInteger",
     "ConfigError",
+    "DamagedFile",
     "DataError",
     "EdgetlError",
     "EnvironmentFault",
@@ -65,6 +65,10 @@ class RunFolderError(EdgetlError):
     """A run folder is missing, holds something else, is damaged or was written by a newer edgetl."""
 
 
+class DamagedFile(RunFolderError):
+    """A file of a run is gone, or is not what its stage wrote."""
+
+
 class ProofFailed(EdgetlError):
     """An artifact does not reproduce what was trained."""
 
@@ -99,12 +103,12 @@ class WeightsUnavailable(EnvironmentFault):
 class StorageFault(EnvironmentFault):
     """The disk is full, read-only or not ours to write."""
 
-    def __init__(self, path: Path | str, cause: OSError) -> None:
-        super().__init__(f"{path}: {_STORAGE[cause.errno or 0].format(free=f'{free_bytes(Path(path)):,}')}")
+    def __init__(self, path: Path | str, cause: OSError, free_bytes: int) -> None:
+        super().__init__(f"{path}: {_STORAGE[cause.errno or 0].format(free=f'{free_bytes:,}')}")
 
 
 class RunnerFailed(EnvironmentFault):
-    """The subprocess that runs an artifact died or refused."""
+    """The process that runs a model refused, or died."""
 
 
 _STORAGE = {

@@ -1,6 +1,6 @@
 """A reporter that keeps what it hears."""
 
-from edgetl.reporter import Reporter
+from edgetl.runs.reporter import Reporter
 
 
 class Heard(Reporter):

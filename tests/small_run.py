@@ -16,15 +16,19 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from edgetl.artifact import RunFolder
-from edgetl.config import ModelConfig, Recipe
-from edgetl.pipeline import run_stages
-from edgetl.recipes import build, digits_recipe
-from edgetl.reporter import Reporter
+from edgetl.chain.plan import Parent, PlannedRun
+from edgetl.chain.running import execute
+from edgetl.devices.profiles import find_target
+from edgetl.recipe.checking import build
+from edgetl.recipe.fields import ModelConfig, Recipe
+from edgetl.recipe.presets import digits_recipe
 from edgetl.runner.contract import Contract
 from edgetl.runner.telemetry import switch_off_telemetry
-from edgetl.stage import StageContext
-from edgetl.targets import find_target
+from edgetl.runs.files import sha256_of
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.manifest import MANIFEST_SCHEMA, Role
+from edgetl.runs.reporter import Reporter
+from edgetl.runs.stage import StageContext
 from edgetl.zoo.build import build_classifier
 
 switch_off_telemetry()  # tests import OpenVINO themselves
@@ -47,6 +51,21 @@ def recipe(**sections: Any) -> Recipe:
     return build(Recipe, data | changed, "")
 
 
+def made(
+    settings: Recipe,
+    out: Path,
+    role: Role,
+    stages: tuple[str, ...],
+    reporter: Reporter | None = None,
+    *,
+    teachers: tuple[RunFolder, ...] = (),
+    again: tuple[str, ...] = (),
+) -> RunFolder:
+    """Run stages of one run folder, in order, as a plan of one run does."""
+    parents = tuple(Parent("teacher", teacher.path) for teacher in teachers)
+    return execute([PlannedRun(role, out, settings, stages, parents)], reporter or Reporter(), again=again)
+
+
 @contextmanager
 def user_cache(base: Path) -> Iterator[None]:
     """Keep the digits in a folder of the tests' own while inside."""
@@ -60,7 +79,7 @@ def trained(base: Path) -> Path:
     """A run after `data` and `finetune`: about 98 % of the test digits are right."""
     out = base / "small-trained"
     with user_cache(base):
-        run_stages(recipe(), out, "finetune", ("data", "finetune"), Reporter())
+        made(recipe(), out, "teacher", ("data", "finetune"))
     return out
 
 
@@ -69,7 +88,7 @@ def quantized(base: Path) -> Path:
     """The same run after `export` and `quantize`, in every format."""
     out = Path(shutil.copytree(trained(base), base / "small-quantized"))
     with user_cache(base):
-        run_stages(recipe(), out, "finetune", ("export", "quantize"), Reporter())
+        made(recipe(), out, "teacher", ("export", "quantize"))
     return out
 
 
@@ -97,7 +116,23 @@ def untrained(place: Path, model: str, labels: int = 4, side: int = 16) -> RunFo
         {name: value.contiguous() for name, value in classifier.net.state_dict().items()}, place / "model.safetensors"
     )
     contract = Contract(tuple(f"class {number}" for number in range(labels)), side, side, resize="squash")
-    return RunFolder(place, {"schema_version": 1, "model": entry, "contract": contract.to_dict(), "stages": {}})
+    return run_of(place, model=entry, contract=contract.to_dict())
+
+
+def run_of(place: Path, stages: dict[str, Any] | None = None, **facts: Any) -> RunFolder:
+    """A run folder of what lies there, as if stages had kept it: each has the files that its record names.
+
+    Files that no record names belong to `distill`.
+    """
+    records = {name: {"files": [], **record} for name, record in (stages or {}).items()}
+    named = {file: name for name, record in records.items() for file in record["files"]}
+    files = {
+        path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size, "stage": named.get(path.name, "distill")}
+        for path in place.iterdir()
+        if path.is_file() and path.name != "manifest.json"
+    }
+    empty = {"schema_version": MANIFEST_SCHEMA, "role": "student", "parents": [], "recipe": {}, "metrics": {}}
+    return RunFolder(place, {**empty, "stages": records, "files": files, **facts})
 
 
 def context(folder: RunFolder, out: Path, settings: Recipe | None = None, target: str = "linux-x86") -> StageContext:

@@ -11,27 +11,20 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "edgetl"
 MAX_LINES = 400
 
-# From the ground up; a room imports from rows above it in this list, and from itself.
+# The floors, from the ground up. A room imports from the floors below it; rooms of one floor do not know each other.
 ROWS = [
-    {"disk"},
-    {"errors"},
-    {"config", "processes", "runner", "reporter", "quiet"},
-    {"recipes"},
-    {"artifact", "environment"},
-    {"targets", "embedding"},
-    {"stage"},
+    {"errors", "runner"},
+    {"recipe"},
+    {"devices"},
+    {"runs"},
     {"data"},
     {"zoo"},
-    {"train"},
-    {"distill"},
-    {"compress"},
-    {"export"},
-    {"measure", "recommend"},
+    {"train", "export"},
+    {"distill", "prune"},
+    {"quantize"},
     {"verify", "bench", "explain"},
-    {"prune"},
     {"report"},
-    {"stages", "terminal"},
-    {"pipeline", "flags"},
+    {"chain"},
     {"cli"},
     {"__main__"},
 ]

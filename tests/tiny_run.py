@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import small_run
 import tiny
 
-from edgetl.artifact import RunFolder, sha256_of
-from edgetl.config import BenchConfig, Recipe
 from edgetl.data.index import ImageIndex, Sample
-from edgetl.reporter import Reporter
-from edgetl.stage import StageContext
-from edgetl.targets import find_target
+from edgetl.devices.profiles import find_target
+from edgetl.recipe.fields import BenchConfig, Recipe
+from edgetl.runs.artifact import Artifact
+from edgetl.runs.files import sha256_of
+from edgetl.runs.reporter import Reporter
+from edgetl.runs.stage import StageContext
 
 TEST_IMAGES = 60
 # One timed second per series is the least that a recipe allows; tests need none.
@@ -32,22 +34,24 @@ def context(place: Path, artifacts: list[tuple[str, str, dict[str, Any]]]) -> St
     index = _index(place / "images")
     (run / "data.json").write_text(json.dumps(index.to_dict()), encoding="utf-8")
     built = [_artifact(run, *each) for each in artifacts]
-    exported = [each for each in built if each["precision"] == "fp32"]
-    quantized = [each for each in built if each["precision"] != "fp32"]
-    manifest: dict[str, Any] = {"schema_version": 1, "contract": tiny.CONTRACT.to_dict(), "files": {}, "metrics": {}}
-    manifest["stages"] = {"export": {"artifacts": exported}}
-    if quantized:
-        manifest["stages"]["quantize"] = {"artifacts": quantized}
+    stages = {"data": {"files": ["data.json"]}}
+    for stage, chosen in (
+        ("export", [each for each in built if each.is_exact]),
+        ("quantize", [each for each in built if not each.is_exact]),
+    ):
+        if chosen:
+            files = [name for each in chosen for name in each.files]
+            stages[stage] = {"artifacts": [each.to_dict() for each in chosen], "files": files}
+    folder = small_run.run_of(run, stages, contract=tiny.CONTRACT.to_dict())
     out = run / ".partial-stage"
     out.mkdir()
-    folder = RunFolder(run, manifest)
     return StageContext(RECIPE, find_target("linux-x86"), folder, out, Reporter(), inputs="")
 
 
-def _artifact(run: Path, format_name: str, precision: str, options: dict[str, Any]) -> dict[str, str]:
+def _artifact(run: Path, format_name: str, precision: str, options: dict[str, Any]) -> Artifact:
     name = f"model.{precision}{Path(tiny.FILE_OF_FORMAT[format_name]).suffix}"
     tiny.build(format_name, run, name=name, **options)
-    return {"file": name, "format": format_name, "precision": precision}
+    return Artifact.made(run / name, format_name, precision)
 
 
 def _index(root: Path) -> ImageIndex:

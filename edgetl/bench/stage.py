@@ -1,60 +1,72 @@
 """The bench stage: time every artifact on this machine, each in a fresh process, and write `bench.json`."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgetl.artifact import shipped_bytes
 from edgetl.bench.stats import summarize
-from edgetl.environment import machine
-from edgetl.measure import threads_of, time_artifact, timed_images
-from edgetl.stage import StageContext, StageResult
+from edgetl.bench.timings import BENCH_FILE, BENCH_SCHEMA
+from edgetl.data.index import read_index
+from edgetl.devices.measuring import TIMED_IMAGES, Timing, time_model
+from edgetl.errors import DamagedFile
+from edgetl.runs.artifact import Artifact
+from edgetl.runs.files import write_json
+from edgetl.runs.stage import StageContext, StageResult
 
-__all__ = ["BENCH_SCHEMA", "run"]
-
-BENCH_SCHEMA = 1
+__all__ = ["run"]
 
 
 def run(context: StageContext) -> StageResult:
     """Time every artifact with one image per call, on images of the test split.
 
+    A file that is not what its stage wrote any more is left out, and fails the stage.
+
     Raises:
         RunFolderError: Nothing was exported yet.
+        DamagedFile: No artifact is what its stage wrote.
         RunnerFailed: A runtime is missing, died, or would not compute where it was asked to.
     """
     artifacts = context.folder.artifacts()
+    damaged = {each.file: damage for each in artifacts if (damage := context.folder.damage_of(each))}
+    if len(damaged) == len(artifacts):
+        raise DamagedFile(f"{context.folder.path}: {'; '.join(damaged.values())}. Export again")
     entries = []
-    images = timed_images(context)
-    with context.reporter.track("Bench", len(artifacts)) as advance:
+    images = read_index(context.folder).spread("test", TIMED_IMAGES)
+    with context.reporter.track("Bench", len(artifacts) - len(damaged)) as advance:
         for artifact in artifacts:
-            entries.append(_measure(context, artifact, images))
-            advance(1, artifact["file"])
+            if artifact.file not in damaged:
+                entries.append(_measure(context, artifact, images))
+                advance(1, artifact.file)
     report = {
         "schema_version": BENCH_SCHEMA,
         "measured_on": "this machine",
-        "machine": machine(),
+        "machine": context.device.facts(),
         "target": context.target.name,
         "target_profile": context.target.model_dump(mode="json", include={"architecture", "int8_dot_product"}),
         "artifacts": entries,
     }
-    (context.out / "bench.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(context.out / BENCH_FILE, report)
     fastest = min(entries, key=lambda entry: entry["inference"]["p50_ms"])
-    return StageResult(metrics=_metrics(entries, fastest), details={"fastest": fastest["file"]})
+    failure = "; ".join(f"{file}: not timed, {damage}" for file, damage in damaged.items())
+    return StageResult(metrics=_metrics(entries, fastest), details={"fastest": fastest["file"]}, failure=failure)
 
 
-def _measure(context: StageContext, artifact: dict[str, str], images: list[Path]) -> dict[str, Any]:
+def _measure(context: StageContext, artifact: Artifact, images: list[Path]) -> dict[str, Any]:
     bench = context.recipe.bench
-    raw = time_artifact(context, artifact["file"], images, threads_of(context), bench.min_seconds)
+    timing = Timing(bench.warmup_runs, bench.min_samples, bench.min_seconds)
+    with context.reporter.library("timed inference"):
+        raw = time_model(
+            context.device, context.folder.file(artifact.file), images, threads=context.threads, timing=timing
+        )
     runtime = raw["runtime"]
     return {
-        **{key: artifact[key] for key in ("file", "format", "precision")},
+        **artifact.named(),
         "runtime": {key: runtime[key] for key in ("name", "version", "provider")},
         "threads": runtime["threads"],
         "batch": runtime["input_batch"] or 1,
-        "size_bytes": shipped_bytes(context.folder.file(artifact["file"])),
+        "size_bytes": artifact.size_bytes,
         "peak_rss_bytes": raw["peak_rss_bytes"],
         "load_ms": raw["load_s"] * 1e3,
         "warmup_runs": raw["warmup_runs"],

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import PIL
 
-from edgetl.artifact import write_atomic
 from edgetl.data.probe import Probe
 from edgetl.errors import EnvironmentFault
+from edgetl.runs.files import write_atomic
 
 __all__ = ["Stamp", "cache_folder", "read_probes", "scan_file", "write_probes"]
 

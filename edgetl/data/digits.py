@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from edgetl.data.cache import cache_folder
-from edgetl.environment import require
 from edgetl.errors import EnvironmentFault
+from edgetl.runs.installed import require
 
 __all__ = ["DIGITS", "digits_folder", "digits_place"]
 

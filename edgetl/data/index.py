@@ -1,13 +1,14 @@
 """The index: every image of a run with its label, split and hash, as `data.json` keeps it."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgetl.artifact import RunFolder
 from edgetl.data.digits import DIGITS, digits_folder, digits_place
 from edgetl.errors import DataError, RunFolderError
+from edgetl.runs.folder import RunFolder
 
 __all__ = ["INDEX_FILE", "INDEX_SCHEMA", "UNLABELLED", "ImageIndex", "Sample", "read_index"]
 
@@ -56,13 +57,28 @@ class ImageIndex:
         """The images of 'train', 'val', 'test' or 'unlabelled', ordered by path."""
         return [sample for sample in self.samples if sample.split == name]
 
+    def spread(self, name: str, count: int) -> list[Path]:
+        """Up to `count` images of a split, evenly over it and so over its classes.
+
+        Raises:
+            DataError: One is gone.
+        """
+        samples = self.split(name)
+        places = [k * (len(samples) - 1) // max(1, count - 1) for k in range(count)]
+        chosen = range(len(samples)) if len(samples) <= count else places
+        return [self.file(samples[place]) for place in chosen]
+
     def file(self, sample: Sample) -> Path:
         """Where an image is.
 
         Raises:
-            DataError: It is gone.
+            DataError: It is gone, or leads out of the root.
         """
         path = self.root / sample.path
+        if sample.split != "unlabelled" and not Path(os.path.realpath(path)).is_relative_to(
+            os.path.realpath(self.root)
+        ):
+            raise DataError(f"{path}: leads out of {self.root}. Start a run on the data as it is now")
         if path.is_file():
             return path
         gone = path if self.root.is_dir() else self.root

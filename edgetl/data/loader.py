@@ -15,7 +15,7 @@ from edgetl.data.dataset import TINY_SIDE, Address, Batch, Item, ViewDataset
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.repeats import varied
 from edgetl.data.views import EVALUATION, Views
-from edgetl.environment import machine
+from edgetl.devices.facts import machine
 from edgetl.errors import DataError
 
 __all__ = ["Order", "Share", "ordered_batches", "planned_batches", "training_batches", "worker_count"]

@@ -5,14 +5,14 @@ from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 
-from edgetl.config import DataConfig
 from edgetl.data.audit import check_classes, check_conflicts, check_counts, check_coverage, check_readable
 from edgetl.data.folder import KINDS, ImageFile, Listing, list_images
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.probe import Probe
 from edgetl.data.split import assign_splits
 from edgetl.data.survey import survey
-from edgetl.reporter import Reporter
+from edgetl.recipe.fields import DataConfig
+from edgetl.runs.reporter import Reporter
 
 __all__ = ["scan"]
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from edgetl.config import Recipe
 from edgetl.data.index import ImageIndex
+from edgetl.recipe.fields import Recipe
 from edgetl.runner.contract import Contract
 
 __all__ = ["Preprocessing", "decide_contract"]

@@ -1,11 +1,8 @@
 """The data stage: open the images, check them, and write the index, the labels and the contract."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
-from edgetl.artifact import hash_of
-from edgetl.config import Recipe
 from edgetl.data.digits import DIGITS, digits_folder
 from edgetl.data.folder import Listing, list_images, list_unsorted
 from edgetl.data.index import INDEX_FILE, ImageIndex
@@ -13,7 +10,9 @@ from edgetl.data.scan import scan
 from edgetl.data.sizing import Preprocessing, decide_contract
 from edgetl.data.teaching import check_agreement, check_teacher
 from edgetl.data.unlabelled import scan_unlabelled
-from edgetl.stage import StageContext, StageResult
+from edgetl.recipe.fields import Recipe
+from edgetl.runs.files import hash_of, write_json
+from edgetl.runs.stage import StageContext, StageResult
 
 __all__ = ["LABELS_FILE", "fingerprint", "folder_fingerprint", "run", "unlabelled_fingerprint"]
 
@@ -44,13 +43,16 @@ def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
         if teachers
         else decide_contract(index, recipe, preprocessing)
     )
-    text = json.dumps(index.to_dict(), indent=1) + "\n"
-    (context.out / INDEX_FILE).write_text(text, encoding="utf-8")
+    write_json(context.out / INDEX_FILE, index.to_dict())
     (context.out / LABELS_FILE).write_text("".join(f"{label}\n" for label in index.labels), encoding="utf-8")
     counts = {f"{split}_images": len(index.split(split)) for split in ("train", "val", "test", "unlabelled")}
     return StageResult(
         metrics={**{name: count for name, count in counts.items() if count}, "classes": len(index.labels)},
-        details={"median_side": index.median_side, "unreadable": index.unreadable},
+        details={
+            "median_side": index.median_side,
+            "unreadable": index.unreadable,
+            "fingerprint": fingerprint(recipe),
+        },
         facts={"contract": contract.to_dict()},
     )
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from edgetl.data.cache import Stamp, read_probes, scan_file, write_probes
 from edgetl.data.folder import ImageFile, Listing
 from edgetl.data.probe import Probe, probe_file
-from edgetl.environment import machine
-from edgetl.reporter import Reporter
+from edgetl.devices.facts import machine
+from edgetl.runs.reporter import Reporter
 
 __all__ = ["survey"]
 

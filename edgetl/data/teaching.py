@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from edgetl.artifact import RunFolder
-from edgetl.config import Recipe
 from edgetl.data.index import ImageIndex, read_index
 from edgetl.errors import ConfigError, DataError
+from edgetl.recipe.fields import Recipe
 from edgetl.runner.contract import Contract
+from edgetl.runs.folder import RunFolder
 
 __all__ = ["check_agreement", "check_teacher"]
 
@@ -88,7 +88,7 @@ def _check_unseen(teacher: RunFolder, index: ImageIndex) -> None:
     if known:
         raise DataError(
             f"{index.root}: the teacher was trained on {len(known)} of this run's test images ({known[0]} ...). "
-            f"Split as it did, with --seed {teacher.manifest.get('seed', 0)}"
+            f"Split as it did, with --seed {(teacher.stage('data') or {}).get('recipe', {}).get('seed', 0)}"
         )
 
 

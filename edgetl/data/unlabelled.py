@@ -9,7 +9,7 @@ from edgetl.data.folder import KINDS, list_unsorted
 from edgetl.data.index import UNLABELLED, ImageIndex, Sample
 from edgetl.data.survey import survey
 from edgetl.errors import DataError
-from edgetl.reporter import Reporter
+from edgetl.runs.reporter import Reporter
 
 __all__ = ["scan_unlabelled", "unjudged_images"]
 

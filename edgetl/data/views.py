@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from edgetl.config import AugmentConfig
+from edgetl.recipe.fields import AugmentConfig
 from edgetl.runner.contract import Contract
 
 __all__ = ["EVALUATION", "Mixing", "Views", "evaluation", "mixed", "mixing", "view"]

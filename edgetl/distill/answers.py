@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgetl.artifact import hash_of
 from edgetl.data.dataset import Batch
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.loader import planned_batches
@@ -18,7 +17,8 @@ from edgetl.distill.sparse import decoded, encoded
 from edgetl.distill.store import ArrayStore, Piece
 from edgetl.distill.teacher import Teacher
 from edgetl.errors import RunFolderError
-from edgetl.stage import StageContext
+from edgetl.runs.files import hash_of
+from edgetl.runs.stage import StageContext
 from edgetl.train.memory import kept_memory
 from edgetl.zoo.head import FeatureTap
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgetl.artifact import write_atomic
 from edgetl.data.loader import Order
 from edgetl.distill.estimate import say_what_to_expect
 from edgetl.distill.lesson import Lesson, open_lesson
 from edgetl.distill.paired import paired_gain
-from edgetl.stage import StageContext, StageResult
+from edgetl.runs.files import write_atomic
+from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.evaluation import evaluate
 from edgetl.train.loop import Training, fit
 from edgetl.train.stage import FromLabels

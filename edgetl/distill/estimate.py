@@ -8,7 +8,8 @@ from edgetl.data.dataset import ViewDataset
 from edgetl.data.loader import worker_count
 from edgetl.distill.lesson import Lesson
 from edgetl.distill.store import ArrayStore, Piece
-from edgetl.train.estimate import PROBE_IMAGES, decoding_seconds, duration, fastest_seconds, training_seconds
+from edgetl.runs.words import duration
+from edgetl.train.estimate import PROBE_IMAGES, decoding_seconds, fastest_seconds, training_seconds
 from edgetl.train.memory import kept_memory
 from edgetl.zoo.classifier import Classifier
 

@@ -8,15 +8,15 @@ from torch import nn
 from edgetl.data.index import ImageIndex, Sample, read_index
 from edgetl.data.loader import Order
 from edgetl.data.views import Views
+from edgetl.devices.facts import machine
 from edgetl.distill.answers import Answers, AnswerStores, Question, answer_stores, pixel_store, write_answers
 from edgetl.distill.objective import FEATURE_LOSSES, FromTeacher
 from edgetl.distill.space import check_space, wants_pixels
 from edgetl.distill.store import ArrayStore
 from edgetl.distill.teacher import Teacher, load_teacher
 from edgetl.distill.visits import view_count
-from edgetl.environment import machine
 from edgetl.errors import ConfigError, RunFolderError
-from edgetl.stage import StageContext
+from edgetl.runs.stage import StageContext
 from edgetl.train.loop import Record, Training, fit
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.head import FeatureTap

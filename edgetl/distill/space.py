@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgetl.data.dataset import TINY_SIDE
-from edgetl.disk import existing_part, free_bytes
 from edgetl.distill.answers import AnswerStores, Question, pixel_store
 from edgetl.distill.store import ArrayStore
 from edgetl.errors import EnvironmentFault
-from edgetl.reporter import Reporter
-from edgetl.stage import StageContext
+from edgetl.runs.disk import existing_part, free_bytes
+from edgetl.runs.reporter import Reporter
+from edgetl.runs.stage import StageContext
 
 __all__ = ["check_space", "wants_pixels"]
 

@@ -2,12 +2,12 @@
 
 import torch
 
-from edgetl.artifact import RunFolder
 from edgetl.data.index import read_index
 from edgetl.distill.estimate import say_what_to_expect
 from edgetl.distill.lesson import Lesson, open_lesson
 from edgetl.distill.teacher import Ensemble, Teacher
-from edgetl.stage import StageContext, StageResult
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.evaluation import evaluate
 from edgetl.train.trained import write_trained
 from edgetl.zoo.build import build_classifier
@@ -66,8 +66,8 @@ def _top1(teacher: Teacher, lesson: Lesson) -> float:
     tested, ours = ({sample.sha256 for sample in index.split("test")} for index in indices)
     same_classes = teacher.run.contract.labels == lesson.context.contract.labels
     if tested == ours and same_classes:
-        manifest = teacher.run.manifest
-        return float(manifest["metrics"][manifest["kind"]]["test_top1"])
+        metrics = teacher.run.manifest["metrics"]
+        return float(metrics["finetune" if teacher.run.role == "teacher" else "distill"]["test_top1"])
     return _scored([teacher], lesson)
 
 

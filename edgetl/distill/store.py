@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from edgetl.artifact import write_atomic
+from edgetl.runs.files import write_atomic
 
 __all__ = ["ArrayStore", "Piece"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from edgetl.artifact import RunFolder
 from edgetl.errors import DataError
-from edgetl.zoo.build import WEIGHTS_FILE, load_classifier
+from edgetl.runs.folder import RunFolder
+from edgetl.zoo.build import load_classifier
 from edgetl.zoo.classifier import Classifier
 
 __all__ = ["Ensemble", "Teacher", "load_teacher"]
@@ -28,7 +28,7 @@ class Teacher:
     @property
     def weights_sha256(self) -> str:
         """Hash of its weights."""
-        return str(self.run.manifest["files"][WEIGHTS_FILE]["sha256"])
+        return self.run.weights_sha256
 
     @property
     def name(self) -> str:

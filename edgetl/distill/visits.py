@@ -2,7 +2,7 @@
 
 import math
 
-from edgetl.config import Recipe
+from edgetl.recipe.fields import Recipe
 
 __all__ = ["view_count"]
 

@@ -1,22 +1,22 @@
 """The explain stage: time and profile the float and the integer artifact of each format; write `explain.json`."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
-from edgetl.environment import machine
+from edgetl.data.index import read_index
+from edgetl.devices.measuring import TIMED_IMAGES, Timing, median_ms, profile, time_model
 from edgetl.errors import RunFolderError
 from edgetl.explain.case import Case, Machine, Measured
 from edgetl.explain.findings import findings
 from edgetl.explain.surroundings import about_machine
-from edgetl.measure import profile_artifact, threads_of, time_artifact, timed_images
 from edgetl.runner.operators import Operator
-from edgetl.stage import StageContext, StageResult
+from edgetl.runs.artifact import Artifact
+from edgetl.runs.files import write_json
+from edgetl.runs.stage import StageContext, StageResult
 
 __all__ = ["EXPLAIN_FILE", "EXPLAIN_SCHEMA", "run"]
 
@@ -34,8 +34,6 @@ _FEWEST_RUNS, _MOST_RUNS = 20, 100
 
 _SLOWED = 1.1
 """Operators that take so much more than the whole inference without a profiler were slowed down by it."""
-
-Artifact = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -55,21 +53,21 @@ def run(context: StageContext) -> StageResult:
         RunnerFailed: A runtime is missing, died, or would not compute where it was asked to.
     """
     pairs = _pairs(context)
-    images, formats = timed_images(context), []
+    images, formats = read_index(context.folder).spread("test", TIMED_IMAGES), []
     with context.reporter.track("Explain", len(pairs)) as advance:
         for before, after in pairs:
             formats.append(_explain(context, before, after, images))
-            advance(1, after["file"])
+            advance(1, after.file)
     report = {
         "schema_version": EXPLAIN_SCHEMA,
         "measured_on": "this machine",
-        "machine": machine(),
+        "machine": context.device.facts(),
         "target": context.target.name,
-        "about_machine": [asdict(each) for each in about_machine(_machine(), context.target)],
+        "about_machine": [asdict(each) for each in about_machine(_machine(context), context.target)],
         "fastest": _fastest(formats),
         "formats": formats,
     }
-    (context.out / EXPLAIN_FILE).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(context.out / EXPLAIN_FILE, report)
     return StageResult(
         metrics={f"{each['format']}_{each['integer']['precision']}_speedup": each["speedup"] for each in formats}
     )
@@ -78,26 +76,26 @@ def run(context: StageContext) -> StageResult:
 def _pairs(context: StageContext) -> list[tuple[Artifact, Artifact]]:
     """Float and integer artifacts of one format."""
     artifacts, path = context.folder.artifacts(), context.folder.path
-    floats = {each["format"]: each for each in artifacts if each["precision"] == "fp32"}
-    integers = [each for each in artifacts if each["precision"] == "w8a8"]
+    floats = {each.format: each for each in artifacts if each.is_exact}
+    integers = [each for each in artifacts if each.precision == "w8a8"]
     if not integers:
         raise RunFolderError(f"{path}: has no w8a8 artifact to explain. 'edgetl quantize' makes them")
-    pairs = [(floats[each["format"]], each) for each in integers if each["format"] in floats]
+    pairs = [(floats[each.format], each) for each in integers if each.format in floats]
     if not pairs:
         raise RunFolderError(f"{path}: has no float artifact to compare with. 'edgetl export' makes them")
     return pairs
 
 
 def _explain(context: StageContext, before: Artifact, after: Artifact, images: list[Path]) -> dict[str, Any]:
-    threads = threads_of(context)
+    threads = context.threads
     looks = [_look(context, artifact, images, threads) for artifact in (before, after)]
     one_thread_ms = None
     if threads > 1:
         one_thread_ms = (_median_ms(context, before, images, 1), _median_ms(context, after, images, 1))
-    cores, in_float = psutil.cpu_count(logical=False), _float_layers(context, after["file"])
+    cores, in_float = psutil.cpu_count(logical=False), _float_layers(context, after.file)
     case = Case(looks[0].measured, looks[1].measured, threads, one_thread_ms, cores, in_float)
     return {
-        "format": after["format"],
+        "format": after.format,
         "runtime": looks[1].runtime,
         "threads": threads,
         "speedup": case.best_ms[0] / case.best_ms[1],
@@ -111,9 +109,9 @@ def _explain(context: StageContext, before: Artifact, after: Artifact, images: l
 def _look(context: StageContext, artifact: Artifact, images: list[Path], threads: int) -> _Look:
     p50_ms = _median_ms(context, artifact, images, threads)
     runs = int(min(max(_PROFILED_MS / p50_ms, _FEWEST_RUNS), _MOST_RUNS))
-    raw = min((profile_artifact(context, artifact["file"], images, runs) for _ in range(_PROFILES)), key=_total_s)
+    raw = min((_profile(context, artifact, images, runs) for _ in range(_PROFILES)), key=_total_s)
     operators = tuple(Operator(**each) for each in raw["operators"])
-    measured = Measured(artifact["file"], artifact["precision"], p50_ms, operators, raw["timed"], raw["runs"])
+    measured = Measured(artifact.file, artifact.precision, p50_ms, operators, raw["timed"], raw["runs"])
     return _Look(measured, {key: raw["runtime"][key] for key in ("name", "version", "provider")}, raw["source"])
 
 
@@ -122,12 +120,21 @@ def _total_s(raw: dict[str, Any]) -> float:
 
 
 def _median_ms(context: StageContext, artifact: Artifact, images: list[Path], threads: int) -> float:
-    raw = time_artifact(context, artifact["file"], images, threads, _TIMED_S)
-    return float(np.median(raw["infer_s"])) * 1e3
+    bench, file = context.recipe.bench, context.folder.file(artifact.file)
+    timing = Timing(bench.warmup_runs, bench.min_samples, _TIMED_S)
+    with context.reporter.library("timed inference"):
+        return median_ms(time_model(context.device, file, images, threads=threads, timing=timing))
 
 
-def _machine() -> Machine:
-    facts = machine()
+def _profile(context: StageContext, artifact: Artifact, images: list[Path], runs: int) -> dict[str, Any]:
+    """Operators with one thread: those that wait for each other would be counted as an operator's time."""
+    file, warmup_runs = context.folder.file(artifact.file), context.recipe.bench.warmup_runs
+    with context.reporter.library("profiled inference"):
+        return profile(context.device, file, images, threads=1, warmup_runs=warmup_runs, runs=runs)
+
+
+def _machine(context: StageContext) -> Machine:
+    facts = context.device.facts()
     return Machine(facts["cpu"], facts["architecture"], tuple(facts["instruction_sets"]))
 
 

@@ -1,7 +1,7 @@
 """What is not in the files: the machine and the threads."""
 
+from edgetl.devices.profiles import Target
 from edgetl.explain.case import ALIKE, Case, Finding, Machine
-from edgetl.targets import Target
 
 __all__ = ["about_machine", "about_threads"]
 

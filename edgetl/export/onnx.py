@@ -5,10 +5,10 @@ from pathlib import Path
 import onnx
 import torch
 
-from edgetl.embedding import embed_in_onnx
+from edgetl.devices.profiles import Target
 from edgetl.errors import ConfigError
+from edgetl.export.embedding import embed_in_onnx
 from edgetl.runner.contract import Contract
-from edgetl.targets import Target
 
 __all__ = ["write_onnx"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from edgetl.embedding import embed_in_openvino
+from edgetl.export.embedding import embed_in_openvino
 from edgetl.runner.contract import Contract
 from edgetl.runner.telemetry import switch_off_telemetry
 

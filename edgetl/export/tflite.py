@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from edgetl.embedding import edited_tflite, embed_in_tflite
+from edgetl.export.embedding import edited_tflite, embed_in_tflite
 from edgetl.runner.contract import Contract
 from edgetl.zoo.deployable import Deployable
 from edgetl.zoo.torchvision_ops import ensure_torchvision

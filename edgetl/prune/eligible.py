@@ -3,11 +3,11 @@
 import torch
 from torch import nn
 
-from edgetl.config import ModelConfig, Recipe
+from edgetl.devices.profiles import Target
 from edgetl.errors import ModelError
 from edgetl.prune.cutting import LEAST_KEPT, Cutter
 from edgetl.prune.timing import timed_format
-from edgetl.targets import Target
+from edgetl.recipe.fields import ModelConfig, Recipe
 from edgetl.zoo.build import build_classifier, native_input
 from edgetl.zoo.classifier import Classifier
 

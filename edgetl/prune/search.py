@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgetl.prune.timing import Latency
+from edgetl.prune.timing import Speedup
 
 __all__ = ["MOST_CANDIDATES", "NOT_FASTER", "Candidate", "Choice", "choose", "search"]
 
@@ -27,7 +27,7 @@ class Candidate:
     multiply_adds: int
     """Of one image."""
 
-    latency: Latency
+    latency: Speedup
     val_top1: float
     """Right after pruning, before it is trained on; as a fraction of 1."""
 

@@ -1,22 +1,19 @@
 """The prune stage: search for the mildest pruning that is fast enough; write `prune.json` and what is left."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgetl.artifact import write_atomic
-from edgetl.environment import machine
-from edgetl.processes import Processes
 from edgetl.prune.cutting import LEAST_KEPT
 from edgetl.prune.phases import PRUNE_FILE, PRUNED_FILE
 from edgetl.prune.search import MOST_CANDIDATES, Candidate, Choice, choose, search
-from edgetl.prune.timing import THREADS
 from edgetl.prune.workbench import Workbench
-from edgetl.stage import StageContext, StageResult
+from edgetl.runs.files import write_atomic, write_json
+from edgetl.runs.folder import WEIGHTS_FILE
+from edgetl.runs.processes import Processes
+from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.trained import write_weights
-from edgetl.zoo.build import WEIGHTS_FILE
 
 __all__ = ["PRUNE_SCHEMA", "run"]
 
@@ -24,7 +21,7 @@ PRUNE_SCHEMA = 1
 
 
 def run(context: StageContext) -> StageResult:
-    """Prune the run's student, if that makes it faster here; writes `prune.json`, and the weights if it does.
+    """Prune the run's student, if that makes it faster here; writes `prune.json`, and the weights to go on from.
 
     Raises:
         RunFolderError: The student was not trained yet.
@@ -45,8 +42,9 @@ def run(context: StageContext) -> StageResult:
             candidates = search(config.latency, LEAST_KEPT, measure)
     choice = choose(candidates, config.latency)
     report = _report(context, bench, candidates, choice)
-    write_atomic(context.out / PRUNE_FILE, json.dumps(report, indent=1) + "\n")
+    write_json(context.out / PRUNE_FILE, report)
     if choice.candidate is None:
+        write_atomic(context.out / PRUNED_FILE, context.folder.file(WEIGHTS_FILE).read_bytes())
         reporter.say(f"Pruning is dropped: {choice.why}.")
         return StageResult()
     _write(context, bench, choice.candidate, report)
@@ -61,7 +59,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def _say_where(context: StageContext) -> None:
-    here, target = str(machine()["architecture"]), context.target
+    here, target = str(context.device.facts()["architecture"]), context.target
     if here != target.architecture:
         context.reporter.say(
             f"Pruning: latency is measured on this machine ({here}), not on {target.name} ({target.architecture})."
@@ -74,14 +72,14 @@ def _report(context: StageContext, bench: Workbench, candidates: list[Candidate]
     return {
         "schema_version": PRUNE_SCHEMA,
         "measured_on": "this machine",
-        "machine": machine(),
+        "machine": context.device.facts(),
         "target": context.target.name,
         "format": bench.stopwatch.format,
-        "threads": THREADS,
+        "threads": bench.stopwatch.threads,
         "wish": config.latency,
         "multiple": config.multiple,
         "baseline": {
-            "weights_sha256": context.folder.manifest["files"][WEIGHTS_FILE]["sha256"],
+            "weights_sha256": context.folder.weights_sha256,
             "parameters": parameters,
             "multiply_adds": multiply_adds,
             "val_top1": bench.top1(bench.unpruned),

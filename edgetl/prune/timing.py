@@ -1,6 +1,7 @@
 """How fast a pruned network is beside the unpruned one: both exported, each in a process of its own, in turns.
 
-One thread each: threads that wait for each other, or for another program's, would decide it. On two busy cores, a file
+One thread each, unless the recipe says how many: threads that wait for each other, or for another program's, would
+decide it. On two busy cores, a file
 beside itself took 0.97 to 1.01 of its time with one thread, and 0.95 to 3.6 with two.
 """
 
@@ -12,22 +13,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.config import Format, Recipe
-from edgetl.environment import EXTRAS, installed_version
-from edgetl.errors import MissingExtra, RunnerFailed
-from edgetl.export.stage import SUFFIX, write_artifact
-from edgetl.measure import timed_images
-from edgetl.quiet import quiet
-from edgetl.runner.apart import time_apart
-from edgetl.runner.errors import RunnerError
-from edgetl.stage import StageContext
-from edgetl.targets import Target
+from edgetl.data.index import read_index
+from edgetl.devices.measuring import Timing, median_ms, time_model
+from edgetl.devices.profiles import Target
+from edgetl.errors import MissingExtra
+from edgetl.export.formats import SUFFIX
+from edgetl.export.writing import write_artifact
+from edgetl.recipe.fields import Format, Recipe
+from edgetl.runs.installed import missing
+from edgetl.runs.quiet import quiet
+from edgetl.runs.stage import StageContext
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.deployable import deployable_of
 
-__all__ = ["THREADS", "Latency", "Stopwatch", "take_turns", "timed_format"]
+__all__ = ["Speedup", "Stopwatch", "take_turns", "timed_format"]
 
-THREADS = 1
+_THREADS = 1
 _QUICKEST_TO_WRITE: tuple[Format, ...] = ("openvino", "onnx", "tflite")
 _FEWEST_TURNS, _MOST_TURNS = 3, 9
 _AGREEMENT = 0.03
@@ -35,7 +36,7 @@ _TIMED_IMAGES, _MIN_SECONDS = 8, 0.3
 
 
 @dataclass(frozen=True)
-class Latency:
+class Speedup:
     """Median times of one inference, of two networks in turns."""
 
     p50_ms: float
@@ -56,11 +57,10 @@ def timed_format(recipe: Recipe, target: Target) -> Format:
     """
     asked = target.formats if recipe.export.formats == "auto" else recipe.export.formats
     wanted = [name for name in _QUICKEST_TO_WRITE if name in asked]
-    missing = {name: [each for each in EXTRAS[name] if installed_version(each) is None] for name in wanted}
     for name in wanted:
-        if not missing[name]:
+        if not missing(name):
             return name
-    raise MissingExtra(missing[wanted[0]][0], wanted[0])
+    raise MissingExtra(missing(wanted[0])[0], wanted[0])
 
 
 def take_turns(turn: Callable[[], tuple[float, float]]) -> NDArray[np.float64]:
@@ -97,10 +97,12 @@ class Stopwatch:
     def __init__(self, context: StageContext, unpruned: Classifier, folder: Path) -> None:
         self._context, self._folder = context, folder
         self.format = timed_format(context.recipe, context.target)
-        self._images = timed_images(context)[:_TIMED_IMAGES]
+        self._images = read_index(context.folder).spread("test", _TIMED_IMAGES)
         self._unpruned = unpruned
+        self.threads = _THREADS if context.recipe.bench.threads == "auto" else context.threads
+        """Of one inference."""
 
-    def time(self, pruned: Classifier) -> Latency:
+    def time(self, pruned: Classifier) -> Speedup:
         """Time a network.
 
         Raises:
@@ -110,7 +112,7 @@ class Stopwatch:
         times_T2 = take_turns(lambda: (self._median_ms(file), self._median_ms(self._unpruned_file)))
         ratios_T = times_T2[:, 0] / times_T2[:, 1]
         own_ms, other_ms = np.median(times_T2, axis=0)
-        return Latency(
+        return Speedup(
             p50_ms=float(own_ms),
             unpruned_p50_ms=float(other_ms),
             latency_ratio=float(np.median(ratios_T)),
@@ -130,16 +132,6 @@ class Stopwatch:
 
     def _median_ms(self, file: Path) -> float:
         bench = self._context.recipe.bench
+        timing = Timing(bench.warmup_runs, bench.min_samples, _MIN_SECONDS)
         with self._context.reporter.library("timed inference"):
-            try:
-                times = time_apart(
-                    file,
-                    self._images,
-                    threads=THREADS,
-                    warmup_runs=bench.warmup_runs,
-                    min_samples=bench.min_samples,
-                    min_seconds=_MIN_SECONDS,
-                )
-            except RunnerError as cause:
-                raise RunnerFailed(f"{file.name}: {cause}") from cause
-        return float(np.median(times["infer_s"])) * 1e3
+            return median_ms(time_model(self._context.device, file, self._images, threads=self.threads, timing=timing))

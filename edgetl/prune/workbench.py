@@ -11,7 +11,7 @@ from edgetl.data.index import read_index
 from edgetl.prune.cutting import Cutter
 from edgetl.prune.search import Candidate
 from edgetl.prune.timing import Stopwatch
-from edgetl.stage import StageContext
+from edgetl.runs.stage import StageContext
 from edgetl.train.evaluation import evaluate
 from edgetl.zoo.build import load_classifier
 from edgetl.zoo.classifier import Classifier

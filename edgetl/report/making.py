@@ -6,9 +6,23 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from edgetl.recipe.checking import build
+from edgetl.recipe.fields import Recipe
 from edgetl.runner.contract import Contract
+from edgetl.runs.folder import RunFolder
 
-__all__ = ["OWN_STAGE", "Fact", "contract_steps", "facts_of", "files_of", "last_finished", "pruning", "stages_of"]
+__all__ = [
+    "OWN_STAGE",
+    "Fact",
+    "contract_steps",
+    "facts_of",
+    "files_of",
+    "last_finished",
+    "pruning",
+    "recipe_made_from",
+    "stages_of",
+    "versions_of",
+]
 
 OWN_STAGE = "report"
 """Left out everywhere: a page that told its own hash or duration would differ every time it is made."""
@@ -96,6 +110,25 @@ def stages_of(manifest: dict[str, Any], prefix: str = "") -> list[dict[str, Any]
     """Name and seconds of every stage, in the order in which they were made."""
     records = manifest["stages"].items()
     return [{"name": prefix + name, "seconds": record["seconds"]} for name, record in records if name != OWN_STAGE]
+
+
+def versions_of(manifest: dict[str, Any]) -> dict[str, str]:
+    """Versions of what made the run; of a library that changed in between, all of them."""
+    found: dict[str, list[str]] = {}
+    for name, record in manifest["stages"].items():
+        for library, version in record.get("versions", {}).items():
+            if name != OWN_STAGE and version not in found.setdefault(library, []):
+                found[library].append(version)
+    return {library: ", ".join(versions) for library, versions in sorted(found.items())}
+
+
+def recipe_made_from(folder: RunFolder) -> Recipe:
+    """The recipe that the run's stages were made from, whatever was asked for since.
+
+    Raises:
+        ConfigError: A stage's record holds what no recipe can.
+    """
+    return build(Recipe, folder.recipe_values(), "")
 
 
 def last_finished(manifest: dict[str, Any]) -> str:

@@ -10,8 +10,10 @@ from markupsafe import Markup
 from edgetl.data.index import read_index
 from edgetl.distill.paired import Gain
 from edgetl.errors import DataError
-from edgetl.recipes import recipe_template
+from edgetl.recipe.fields import Recipe
+from edgetl.recipe.template import recipe_template
 from edgetl.report import making, words
+from edgetl.report.making import recipe_made_from
 from edgetl.report.palette import DARK, LIGHT
 from edgetl.report.pictures import Gallery, sample_gallery
 from edgetl.report.plots import Plots
@@ -20,7 +22,7 @@ from edgetl.report.rows import FORMAT_NAMES, Row, short_names
 from edgetl.report.sources import Sources
 from edgetl.report.summary import headline_tiles, student_name, teacher_name, verdict
 from edgetl.runner.contract import UnreadableImage
-from edgetl.stage import StageContext
+from edgetl.runs.stage import StageContext
 
 __all__ = ["render_page"]
 
@@ -48,7 +50,7 @@ def render_page(context: StageContext, sources: Sources, rows: Sequence[Row], pl
 
 
 def _view(context: StageContext, sources: Sources, rows: Sequence[Row], plots: Plots) -> dict[str, Any]:
-    manifest = context.folder.manifest
+    manifest, made_from = context.folder.manifest, recipe_made_from(context.folder)
     gallery, no_gallery = _gallery(context, sources, rows)
     return {
         "light": LIGHT,
@@ -56,10 +58,10 @@ def _view(context: StageContext, sources: Sources, rows: Sequence[Row], plots: P
         "student": student_name(context),
         "teacher": teacher_name(context),
         "run": context.folder.path.name,
-        "data": PurePath(context.recipe.data.path).name,
+        "data": PurePath(made_from.data.path).name,
         "finished": making.last_finished(manifest),
         "target": context.target,
-        "verdict": verdict(context, sources, rows),
+        "verdict": verdict(context, sources, rows, made_from),
         "tiles": headline_tiles(context, sources, rows),
         "plots": plots,
         "rows": rows,
@@ -75,7 +77,7 @@ def _view(context: StageContext, sources: Sources, rows: Sequence[Row], plots: P
         "largest_bytes": max((row.bench["size_bytes"] for row in rows if row.bench), default=0),
         "gallery": gallery,
         "no_gallery": no_gallery,
-        **_making(context, sources),
+        **_making(context, sources, made_from),
     }
 
 
@@ -84,7 +86,7 @@ def _gallery(context: StageContext, sources: Sources, rows: Sequence[Row]) -> tu
     if sources.predictions is None:
         return None, f"There are no predictions yet. Run: edgetl verify {context.folder.path.name}"
     names = short_names(rows)
-    quantized = {row.file: names[row.file] for row in rows if row.precision != "fp32"}
+    quantized = {row.file: names[row.file] for row in rows if not row.is_exact}
     try:
         return sample_gallery(read_index(context.folder), sources.predictions, quantized), ""
     except (DataError, UnreadableImage) as cause:
@@ -92,17 +94,17 @@ def _gallery(context: StageContext, sources: Sources, rows: Sequence[Row]) -> tu
         return None, str(cause)
 
 
-def _making(context: StageContext, sources: Sources) -> dict[str, Any]:
+def _making(context: StageContext, sources: Sources, made_from: Recipe) -> dict[str, Any]:
     manifest = context.folder.manifest
     others = (("teacher: ", sources.teacher), ("unpruned: ", sources.unpruned))
     earlier = [stage for prefix, run in others if run for stage in making.stages_of(run.manifest, prefix)]
     return {
-        "recipe": recipe_template(context.recipe),
+        "recipe": recipe_template(made_from, of=context.folder.recipe_values()),
         "contract": context.contract,
         "contract_steps": making.contract_steps(context.contract),
         "model": making.facts_of(manifest.get("model", {})),
         "lineage": making.facts_of(manifest.get("lineage", {})),
-        "versions": manifest.get("versions", {}),
+        "versions": making.versions_of(manifest),
         "files": making.files_of(manifest),
         "pruning": making.pruning(sources.prune) if sources.prune else "",
         "stages": [*earlier, *making.stages_of(manifest)],

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgetl.data.index import ImageIndex, Sample
+from edgetl.errors import DataError
 from edgetl.runner.contract import load_image
+from edgetl.runs.files import sha256_of
 
 __all__ = ["Gallery", "Guess", "Picture", "choose_images", "sample_gallery"]
 
@@ -75,7 +77,7 @@ def sample_gallery(
         count: Pictures wanted; fewer if the split is smaller.
 
     Raises:
-        DataError: An image is gone.
+        DataError: An image is gone or has changed.
         UnreadableImage: An image does not decode any more.
     """
     samples = index.split("test")
@@ -125,7 +127,10 @@ def choose_images(
 def _picture(
     index: ImageIndex, sample: Sample, reference_K: NDArray[np.float32], others: dict[str, NDArray[np.float32]]
 ) -> Picture:
-    image = load_image(index.file(sample))
+    file = index.file(sample)
+    if sha256_of(file) != sample.sha256:
+        raise DataError(f"{file}: has changed since this run read it")
+    image = load_image(file)
     student = _guess("student", reference_K, index.labels)
     guesses = [_guess(name, answer_K, index.labels) for name, answer_K in others.items()]
     return Picture(

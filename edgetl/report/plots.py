@@ -133,7 +133,7 @@ def _point(row: Row, name: str) -> PlotPoint:
         p50_ms=times["p50_ms"],
         p50_low_ms=times["p50_low_ms"],
         p50_high_ms=times["p50_high_ms"],
-        passed=proof["passed"],
+        passed=not row.failed,
     )
 
 

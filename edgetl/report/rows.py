@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetl.report.sources import Sources
+from edgetl.runs.artifact import EXACT
+from edgetl.runs.verdict import Verdict
 
 __all__ = ["FORMAT_NAMES", "Row", "artifact_rows", "short_names"]
 
@@ -14,24 +16,34 @@ FORMAT_NAMES = {"onnx": "ONNX", "tflite": "TFLite", "openvino": "OpenVINO"}
 
 @dataclass(frozen=True)
 class Row:
-    """An artifact; `proof` and `bench` are its entries in verify.json and bench.json, None where there is none."""
+    """An artifact, with what verify.json and bench.json say of it."""
 
     file: str
     format: str
     precision: str
+    verdict: Verdict | None
+    """None if no proof was tried."""
+
     proof: dict[str, Any] | None
+    """What was measured for the proof; None if the file was not run."""
+
     bench: dict[str, Any] | None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it computes as the trained network does."""
+        return self.precision == EXACT
 
     @property
     def failed(self) -> bool:
         """Whether a proof was tried and did not hold."""
-        return self.proof is not None and not self.proof["passed"]
+        return self.verdict is not None and not self.verdict.passed
 
     @property
-    def runtime(self) -> dict[str, Any]:
+    def runtime(self) -> dict[str, Any] | None:
         """Name, version and provider of what ran the file; the benchmark's, since its numbers depend on it."""
         entry: dict[str, Any] = self.bench or self.proof or {}
-        runtime: dict[str, Any] = entry["runtime"]
+        runtime: dict[str, Any] | None = entry.get("runtime")
         return runtime
 
 
@@ -41,8 +53,11 @@ def artifact_rows(sources: Sources) -> list[Row]:
     benches = {entry["file"]: entry for entry in (sources.bench or {}).get("artifacts", [])}
     rows = []
     for file in {**proofs, **benches}:
-        known = proofs.get(file) or benches[file]
-        rows.append(Row(file, known["format"], known["precision"], proofs.get(file), benches.get(file)))
+        proof, bench = proofs.get(file), benches.get(file)
+        known = proof or bench or {}
+        verdict = Verdict(proof["verdict"]["status"], tuple(proof["verdict"]["reasons"])) if proof else None
+        measured = proof if proof and "top1" in proof else None
+        rows.append(Row(file, known["format"], known["precision"], verdict, measured, bench))
     return rows
 
 

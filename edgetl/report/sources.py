@@ -2,16 +2,15 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.artifact import RunFolder
-from edgetl.compress.schema import RECEIPT_FILE, RECEIPT_SCHEMA
-from edgetl.errors import RunFolderError
-from edgetl.stage import StageContext
+from edgetl.bench.timings import read_timings
+from edgetl.quantize.schema import read_receipt
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.stage import StageContext
 
 __all__ = ["Sources", "read_sources"]
 
@@ -46,50 +45,35 @@ def read_sources(context: StageContext) -> Sources:
     Raises:
         RunFolderError: A run folder inside is damaged, or the receipt of quantization is another edgetl's.
     """
-    path = context.folder.path
-    teacher, unpruned = (context.teachers or (_inside(path, "teacher"),))[0], _inside(path, "unpruned")
+    folder, unpruned = context.folder, context.unpruned
+    teacher = context.teachers[0] if context.teachers else None
     return Sources(
-        verify=_json(path / "verify.json"),
-        bench=_json(path / "bench.json"),
-        quantize=_receipt(path / RECEIPT_FILE),
-        explain=_json(path / "explain.json"),
-        control=_json(path / "control.json"),
-        prune=_json(path / "unpruned" / "prune.json"),
-        student_epochs=_json_lines(path / "metrics.jsonl"),
-        teacher_epochs=_json_lines(teacher.path / "metrics.jsonl") if teacher else [],
+        verify=_json(folder, "verify.json"),
+        bench=read_timings(folder),
+        quantize=read_receipt(folder),
+        explain=_json(folder, "explain.json"),
+        control=_json(folder, "control.json"),
+        prune=_json(unpruned, "prune.json") if unpruned else None,
+        student_epochs=_json_lines(folder, "metrics.jsonl"),
+        teacher_epochs=_json_lines(teacher, "metrics.jsonl") if teacher else [],
         teacher=teacher,
         unpruned=unpruned,
-        predictions=_arrays(path / "predictions.npz"),
+        predictions=_arrays(folder, "predictions.npz"),
     )
 
 
-def _inside(path: Path, name: str) -> RunFolder | None:
-    inside = path / name
-    return RunFolder.open(inside) if (inside / "manifest.json").is_file() else None
+def _json(folder: RunFolder, name: str) -> dict[str, Any] | None:
+    return folder.read_json(name) if name in folder.manifest["files"] else None
 
 
-def _json(file: Path) -> dict[str, Any] | None:
-    if not file.is_file():
-        return None
-    data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return data
-
-
-def _receipt(file: Path) -> dict[str, Any] | None:
-    data = _json(file)
-    if data and data["schema_version"] != RECEIPT_SCHEMA:
-        raise RunFolderError(f"{file}: written by another version of edgetl. Run: edgetl quantize {file.parent}")
-    return data
-
-
-def _json_lines(file: Path) -> list[dict[str, Any]]:
-    if not file.is_file():
+def _json_lines(folder: RunFolder, name: str) -> list[dict[str, Any]]:
+    if name not in folder.manifest["files"]:
         return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for line in folder.file(name).read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _arrays(file: Path) -> dict[str, NDArray[np.float32]] | None:
-    if not file.is_file():
+def _arrays(folder: RunFolder, name: str) -> dict[str, NDArray[np.float32]] | None:
+    if name not in folder.manifest["files"]:
         return None
-    with np.load(file, allow_pickle=False) as arrays:
+    with np.load(folder.file(name), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

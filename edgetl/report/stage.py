@@ -4,7 +4,7 @@ from edgetl.report.page import render_page
 from edgetl.report.plots import draw_plots
 from edgetl.report.rows import artifact_rows
 from edgetl.report.sources import read_sources
-from edgetl.stage import StageContext, StageResult
+from edgetl.runs.stage import StageContext, StageResult
 
 __all__ = ["PAGE_FILE", "PLOT_FILE", "run"]
 

@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgetl.bench.recommend import advice, recommend
 from edgetl.distill.paired import Gain
-from edgetl.recommend import advice, recommend
+from edgetl.recipe.fields import Recipe
 from edgetl.report.rows import Row
 from edgetl.report.sources import Sources
 from edgetl.report.words import file_size, milliseconds, percent, points, probability_difference
-from edgetl.stage import StageContext
+from edgetl.runs.stage import StageContext
 
-__all__ = ["Tile", "Verdict", "headline_tiles", "student_name", "teacher_name", "verdict"]
+__all__ = ["Headline", "Tile", "headline_tiles", "student_name", "teacher_name", "verdict"]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the proof says."""
+class Headline:
+    """What the proof says of the whole run."""
 
     word: str
     """PROVEN, FAILED or NOT VERIFIED."""
@@ -37,7 +38,7 @@ class Tile:
 
 def student_name(context: StageContext) -> str:
     """The trained network's name."""
-    return str(context.folder.manifest.get("model", {}).get("name", context.recipe.student.model))
+    return str((context.folder.manifest.get("model") or {}).get("name", "model"))
 
 
 def teacher_name(context: StageContext) -> str | None:
@@ -50,24 +51,24 @@ def _teachers(context: StageContext) -> list[dict[str, Any]]:
     return found
 
 
-def verdict(context: StageContext, sources: Sources, rows: Sequence[Row]) -> Verdict:
+def verdict(context: StageContext, sources: Sources, rows: Sequence[Row], made_from: Recipe) -> Headline:
     """Say in words what verify.json says."""
     if sources.verify is None:
-        return Verdict("NOT VERIFIED", f"Nothing has been proven yet. Run: edgetl verify {context.folder.path.name}")
-    proven = [row for row in rows if row.proof]
-    failures = tuple((row.file, reason) for row in proven if row.proof for reason in row.proof["failures"])
+        return Headline("NOT VERIFIED", f"Nothing has been proven yet. Run: edgetl verify {context.folder.path.name}")
+    proven = [row for row in rows if row.verdict]
+    failures = tuple((row.file, reason) for row in proven if row.verdict for reason in row.verdict.reasons)
     images = f"{sources.verify['test_images']:,} test images"
     if sources.verify["passed"]:
         start = f"{_artifacts(len(proven))} passed the proof on {images}."
     else:
         start = f"{sum(row.failed for row in proven)} of {_artifacts(len(proven))} failed the proof on {images}."
-    return Verdict(
+    return Headline(
         "PROVEN" if sources.verify["passed"] else "FAILED",
         " ".join(
             [
                 start,
                 *_float_sentence(proven),
-                *_integer_sentence(proven, context.recipe.quantize.max_drop),
+                *_integer_sentence(proven, made_from.quantize.max_drop),
                 advice(sources.verify, sources.bench or {}),
             ]
         ).strip(),
@@ -80,7 +81,7 @@ def _artifacts(count: int) -> str:
 
 
 def _float_sentence(rows: Sequence[Row]) -> list[str]:
-    found = [row.proof["max_probability_difference"] for row in rows if row.proof and row.precision == "fp32"]
+    found = [row.proof["max_probability_difference"] for row in rows if row.proof and row.is_exact]
     if not found:
         return []
     return [f"Float files differ from PyTorch by at most {probability_difference(max(found))} in any probability."]
@@ -95,7 +96,7 @@ def _integer_sentence(rows: Sequence[Row], max_drop: float) -> list[str]:
 
 
 def _worst_drop(rows: Sequence[Row]) -> Row | None:
-    quantized = [row for row in rows if row.proof and row.precision != "fp32"]
+    quantized = [row for row in rows if row.proof and not row.is_exact]
     return max(quantized, key=lambda row: row.proof["drop"] if row.proof else 0.0, default=None)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
-from edgetl.artifact import hash_of, write_atomic
+from edgetl.runs.files import hash_of, write_atomic
 
 __all__ = ["Checkpoint", "Rhythm", "load_checkpoint", "save_checkpoint"]
 

@@ -5,28 +5,20 @@ from collections.abc import Callable
 
 import torch
 
-from edgetl.config import ModelConfig
 from edgetl.data.dataset import ViewDataset
 from edgetl.data.loader import Order
-from edgetl.environment import machine
-from edgetl.stage import StageContext
+from edgetl.devices.facts import machine
+from edgetl.recipe.fields import ModelConfig
+from edgetl.runs.stage import StageContext
 from edgetl.train.trainee import side_of_step
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["PROBE_IMAGES", "decoding_seconds", "duration", "fastest_seconds", "training_seconds"]
+__all__ = ["PROBE_IMAGES", "decoding_seconds", "fastest_seconds", "training_seconds"]
 
 PROBE_IMAGES = 16
 """Images of a trial."""
 
 _STEPS_LOOKED_AT = 50
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them."""
-    for unit, length in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def training_seconds(

@@ -10,7 +10,7 @@ from torch import nn
 from edgetl.data.index import ImageIndex
 from edgetl.data.loader import ordered_batches
 from edgetl.data.views import Views
-from edgetl.stage import StageContext
+from edgetl.runs.stage import StageContext
 
 __all__ = ["Score", "evaluate"]
 

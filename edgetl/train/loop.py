@@ -10,14 +10,14 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from edgetl.artifact import hash_of
-from edgetl.config import ModelConfig
 from edgetl.data.dataset import Batch
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.loader import Order, training_batches
 from edgetl.data.views import Views
 from edgetl.errors import ConfigError
-from edgetl.stage import StageContext
+from edgetl.recipe.fields import ModelConfig
+from edgetl.runs.files import hash_of
+from edgetl.runs.stage import StageContext
 from edgetl.train.evaluation import evaluate
 from edgetl.train.memory import kept_memory
 from edgetl.train.schedule import one_cycle

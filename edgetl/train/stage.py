@@ -6,8 +6,9 @@ from edgetl.data.dataset import Batch, ViewDataset
 from edgetl.data.index import read_index
 from edgetl.data.loader import Order, worker_count
 from edgetl.data.views import Views
-from edgetl.stage import StageContext, StageResult
-from edgetl.train.estimate import decoding_seconds, duration, training_seconds
+from edgetl.runs.stage import StageContext, StageResult
+from edgetl.runs.words import duration
+from edgetl.train.estimate import decoding_seconds, training_seconds
 from edgetl.train.labels import label_loss
 from edgetl.train.loop import Training, fit
 from edgetl.train.memory import kept_memory

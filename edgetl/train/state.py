@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from edgetl.reporter import Reporter
-from edgetl.stage import StageContext
+from edgetl.runs.reporter import Reporter
+from edgetl.runs.stage import StageContext
 from edgetl.train.average import WeightAverage
 from edgetl.train.checkpoint import Checkpoint, Rhythm, Tensors, load_checkpoint, save_checkpoint
 from edgetl.train.trainee import Trainee

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from edgetl.artifact import write_atomic
 from edgetl.data.index import ImageIndex
-from edgetl.stage import StageContext, StageResult
+from edgetl.runs.files import write_atomic
+from edgetl.runs.folder import WEIGHTS_FILE
+from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.evaluation import evaluate
 from edgetl.train.loop import Record
-from edgetl.zoo.build import WEIGHTS_FILE
 from edgetl.zoo.classifier import Classifier
 
 __all__ = ["METRICS_FILE", "write_trained", "write_weights"]

@@ -1,28 +1,29 @@
 """What counts as equal to the trained model, as a pure function of two sets of probabilities."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Comparison", "Limits", "compare", "top1_of"]
+from edgetl.recipe.fields import Precision
+from edgetl.runs.artifact import EXACT
+from edgetl.runs.verdict import Limits, Verdict
 
-_ROUNDING = 1e-9
-"""Two fractions with the same counts may differ by this much."""
+__all__ = ["Comparison", "Tolerance", "compare", "top1_of"]
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What counts as equal."""
+class Tolerance:
+    """What is equal, where nothing is lost on purpose."""
 
-    max_probability_difference: float
-    """For a float artifact: largest difference of any probability."""
+    max_difference: float
+    """Largest difference of any probability of an artifact in single precision."""
+
+    max_half_difference: float
+    """The same of one with weights in half precision."""
 
     tie_gap: float
-    """For the agreement: images whose two best reference probabilities are closer than this do not count."""
-
-    max_drop: float
-    """For an integer artifact: largest loss of top-1, as a fraction of 1."""
+    """Images whose two best reference probabilities are closer than this do not count in the agreement."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Comparison:
     ties_left_out: int
     """Images that do not count in the agreement."""
 
+    flips: float
+    """Fraction of all images whose best class is another one."""
+
     max_probability_difference: float
     """Largest over images and classes; a value that is no number counts as 1."""
 
@@ -47,8 +51,7 @@ class Comparison:
     drop: float
     """Top-1 of the reference minus top-1 of the artifact."""
 
-    failures: tuple[str, ...]
-    """What is not as it must be, with numbers; empty if all is."""
+    verdict: Verdict
 
 
 def compare(
@@ -56,45 +59,79 @@ def compare(
     outputs_NK: NDArray[np.float32],
     labels_N: NDArray[np.int64],
     *,
-    is_float: bool,
+    precision: Precision,
+    tolerance: Tolerance,
     limits: Limits,
 ) -> Comparison:
     """Compare an artifact with the trained model.
 
-    A float artifact must give the same probabilities and the same best class; an integer one must not lose accuracy.
-    Both must give probabilities at all.
+    One in single precision must give the same probabilities and the same best class. One with weights in half precision
+    must, too, within what these can do, and must not lose accuracy. Others must not lose accuracy. All must give
+    probabilities, and so must the trained model.
 
     Args:
         reference_NK: Probabilities of the trained model, at least two classes.
         outputs_NK: What the artifact gave for the same images.
         labels_N: True classes.
-        is_float: Whether the artifact computes in single precision.
-        limits: What counts as equal.
+        precision: What the artifact computes in.
+        tolerance: What is equal.
+        limits: What may be lost.
     """
-    finite_NK = np.isfinite(outputs_NK)
-    difference_NK = np.where(finite_NK, np.abs(np.where(finite_NK, outputs_NK, 0) - reference_NK), 1.0)
+    finite_NK = np.isfinite(outputs_NK) & np.isfinite(reference_NK)
+    difference_NK = np.where(finite_NK, np.abs(np.where(finite_NK, outputs_NK - reference_NK, 0)), 1.0)
     # A row with a value that is no number has no best class: it is neither right nor agreed with.
-    best_N = np.where(finite_NK.all(axis=1), outputs_NK.argmax(axis=1), -1)
-    two_best_N2 = np.sort(reference_NK, axis=1)[:, -2:]
-    counts_N = two_best_N2[:, 1] - two_best_N2[:, 0] >= limits.tie_gap
-    agreed_N = (best_N == reference_NK.argmax(axis=1))[counts_N]
-    top1 = float((best_N == labels_N).mean())
-    comparison = Comparison(
+    best_N, trained_N = _best(outputs_NK), _best(reference_NK)
+    counts_N = _gaps(reference_NK) >= _tie_gap(precision, tolerance)
+    agreed_N = (best_N == trained_N) & (best_N >= 0)
+    top1, drop = float((best_N == labels_N).mean()), top1_of(reference_NK, labels_N)
+    found = Comparison(
         top1=top1,
-        agreement=float(agreed_N.mean()) if agreed_N.size else 1.0,
+        agreement=float(agreed_N[counts_N].mean()) if counts_N.any() else 0.0,
         ties_left_out=int((~counts_N).sum()),
+        flips=float((~agreed_N).mean()),
         max_probability_difference=float(difference_NK.max()),
         mean_probability_difference=float(difference_NK.mean()),
-        drop=top1_of(reference_NK, labels_N) - top1,
-        failures=(),
+        drop=drop - top1,
+        verdict=Verdict("PASS"),
     )
-    judged = _float_failures(comparison, limits) if is_float else _integer_failures(comparison, limits)
-    return Comparison(**{**asdict(comparison), "failures": (*_range_failures(outputs_NK), *judged)})
+    failures = [
+        *_reference_failures(reference_NK, counts_N),
+        *_range_failures(outputs_NK),
+        *_equality_failures(found, precision, tolerance),
+        *(limits.failures(found.drop, found.flips) if precision != EXACT else ()),
+    ]
+    return Comparison(**{**found.__dict__, "verdict": Verdict.of(failures)})
 
 
 def top1_of(probabilities_NK: NDArray[np.float32], labels_N: NDArray[np.int64]) -> float:
     """Fraction of images whose most probable class is the true one."""
-    return float((probabilities_NK.argmax(axis=1) == labels_N).mean())
+    return float((_best(probabilities_NK) == labels_N).mean())
+
+
+def _best(probabilities_NK: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The most probable class of each image, -1 where a value is no number."""
+    best_N: NDArray[np.int64] = np.where(np.isfinite(probabilities_NK).all(axis=1), probabilities_NK.argmax(axis=1), -1)
+    return best_N
+
+
+def _gaps(reference_NK: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Between the two best probabilities of each image; 0 where one is no number."""
+    two_best_N2 = np.sort(np.nan_to_num(reference_NK, nan=0.0), axis=1)[:, -2:]
+    gaps_N: NDArray[np.float32] = two_best_N2[:, 1] - two_best_N2[:, 0]
+    return np.where(np.isfinite(reference_NK).all(axis=1), gaps_N, 0)
+
+
+def _tie_gap(precision: Precision, tolerance: Tolerance) -> float:
+    """Two probabilities may each move by the tolerance, and change places where they are closer than twice that."""
+    return max(tolerance.tie_gap, 2 * tolerance.max_half_difference) if precision == "fp16" else tolerance.tie_gap
+
+
+def _reference_failures(reference_NK: NDArray[np.float32], counts_N: NDArray[np.bool_]) -> list[str]:
+    if broken := int((~np.isfinite(reference_NK).all(axis=1)).sum()):
+        return [f"the trained network itself gives no number on {broken} of {len(reference_NK)} images"]
+    if not counts_N.any():
+        return [f"nothing is proven: on all {len(counts_N)} images the trained network's two best classes are a tie"]
+    return []
 
 
 def _range_failures(outputs_NK: NDArray[np.float32]) -> list[str]:
@@ -107,19 +144,13 @@ def _range_failures(outputs_NK: NDArray[np.float32]) -> list[str]:
     return failures
 
 
-def _float_failures(found: Comparison, limits: Limits) -> list[str]:
+def _equality_failures(found: Comparison, precision: Precision, tolerance: Tolerance) -> list[str]:
+    allowed = {EXACT: tolerance.max_difference, "fp16": tolerance.max_half_difference}.get(precision)
+    if allowed is None:
+        return []
     failures = []
-    if found.max_probability_difference > limits.max_probability_difference:
-        failures.append(
-            f"a probability differs by {found.max_probability_difference:.2g},"
-            f" allowed are {limits.max_probability_difference:.2g}"
-        )
+    if found.max_probability_difference > allowed:
+        failures.append(f"a probability differs by {found.max_probability_difference:.2g}, allowed are {allowed:.2g}")
     if found.agreement < 1:
         failures.append(f"the best class agrees on {found.agreement:.2%} of the images, expected all")
     return failures
-
-
-def _integer_failures(found: Comparison, limits: Limits) -> list[str]:
-    if found.drop <= limits.max_drop + _ROUNDING:
-        return []
-    return [f"top-1 drops by {found.drop:.2%} to {found.top1:.2%}, allowed are {limits.max_drop:.2%}"]

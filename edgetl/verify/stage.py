@@ -1,6 +1,6 @@
 """The proof: every artifact, run as on a device, against the trained model, on the whole test split."""
 
-import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,20 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.data.index import read_index
-from edgetl.environment import machine
-from edgetl.errors import ProofFailed, RunnerFailed
-from edgetl.runner.apart import predict_apart
+from edgetl.devices.measuring import predict
+from edgetl.quantize.schema import shortfalls_of
 from edgetl.runner.contract import Contract
-from edgetl.runner.errors import RunnerError
-from edgetl.stage import StageContext, StageResult
-from edgetl.verify.comparison import Limits, compare, top1_of
+from edgetl.runs.artifact import EXACT, Artifact
+from edgetl.runs.files import write_json
+from edgetl.runs.stage import StageContext, StageResult
+from edgetl.runs.verdict import Limits, Verdict
+from edgetl.verify.comparison import Tolerance, compare, top1_of
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PREDICTIONS_FILE", "VERIFY_SCHEMA", "run"]
+__all__ = ["PREDICTIONS_FILE", "VERIFY_FILE", "VERIFY_SCHEMA", "run"]
 
-VERIFY_SCHEMA = 1
+VERIFY_SCHEMA = 2
+VERIFY_FILE = "verify.json"
 PREDICTIONS_FILE = "predictions.npz"
 _BATCH_IMAGES = 64
 
@@ -31,6 +33,8 @@ def run(context: StageContext) -> StageResult:
     """Run every artifact over the raw files of the test split, compare with PyTorch, and write `verify.json`.
 
     The probabilities themselves go to `predictions.npz`: `float32 (N, K)` by artifact, and `reference`.
+
+    A file that is not what its stage wrote any more fails, and the others get their verdicts.
 
     Raises:
         RunFolderError: Nothing was exported yet.
@@ -41,24 +45,28 @@ def run(context: StageContext) -> StageResult:
     samples = index.split("test")
     files = [index.file(sample) for sample in samples]
     labels_N = np.array([sample.label for sample in samples], dtype=np.int64)
+    outside = shortfalls_of(context.folder, Limits.of(context.recipe))
     with context.reporter.track("Verify", len(artifacts) + 1) as advance:
         reference_NK, runtime = _reference(context, files)
         advance(1, runtime)
         entries, predictions = [], {"reference": reference_NK}
         for artifact in artifacts:
-            outputs_NK, facts = _predict(context, artifact["file"], files)
-            predictions[artifact["file"]] = outputs_NK
-            entries.append(_check(context, artifact, outputs_NK, facts, labels_N, reference_NK))
-            advance(1, artifact["file"])
+            if damage := context.folder.damage_of(artifact):
+                entries.append(_unproven(artifact, damage))
+            else:
+                outputs_NK, facts = _predict(context, artifact, files)
+                entries.append(_check(context, artifact, outputs_NK, facts, labels_N, reference_NK, outside))
+                predictions[artifact.file] = outputs_NK
+            advance(1, artifact.file)
     np.savez_compressed(context.out / PREDICTIONS_FILE, allow_pickle=False, **predictions)
     report = {
         "schema_version": VERIFY_SCHEMA,
         "test_images": len(files),
         "reference": {"runtime": runtime, "top1": top1_of(reference_NK, labels_N)},
         "artifacts": entries,
-        "passed": all(entry["passed"] for entry in entries),
+        "passed": all(entry["verdict"]["status"] == "PASS" for entry in entries),
     }
-    (context.out / "verify.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(context.out / VERIFY_FILE, report)
     return StageResult(metrics=_metrics(report), failure=_failure(entries))
 
 
@@ -83,44 +91,57 @@ def _forward(context: StageContext, model: "torch.nn.Module", images: NDArray[np
     return probabilities_NK
 
 
+def _predict(
+    context: StageContext, artifact: Artifact, files: Sequence[Path]
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Run an artifact from the raw files, reading them as its own contract says."""
+    with context.reporter.library("verification inference"):
+        return predict(context.device, context.folder.path / artifact.file, files, threads=context.threads)
+
+
 def _check(
     context: StageContext,
-    artifact: dict[str, str],
+    artifact: Artifact,
     outputs_NK: NDArray[np.float32],
     facts: dict[str, Any],
     labels_N: NDArray[np.int64],
     reference_NK: NDArray[np.float32],
+    outside: dict[str, list[str]],
 ) -> dict[str, Any]:
-    if outputs_NK.shape != reference_NK.shape:
-        gave, trained = outputs_NK.shape[1], reference_NK.shape[1]
-        raise ProofFailed(f"{artifact['file']}: gives {gave} classes, the trained model {trained}. Export it again")
-    limits = Limits(
-        max_probability_difference=context.recipe.verify.max_probability_error,
-        tie_gap=context.recipe.verify.tie_gap,
-        max_drop=context.recipe.quantize.max_drop,
-    )
-    is_float = artifact["precision"] == "fp32"
-    comparison = compare(reference_NK, outputs_NK, labels_N, is_float=is_float, limits=limits)
-    failures = [*_contract_failures(facts["contract"], context.contract), *comparison.failures]
     runtime = facts["runtime"]
-    return {
-        **{key: artifact[key] for key in ("file", "format", "precision")},
+    told = {
+        **artifact.named(),
         "runtime": {key: runtime[key] for key in ("name", "version", "provider")},
         "threads": runtime["threads"],
-        **asdict(comparison),
-        "passed": not failures,
-        "failures": failures,
     }
+    if outputs_NK.shape != reference_NK.shape:
+        gave, trained = outputs_NK.shape[1], reference_NK.shape[1]
+        problem = f"it gives {gave} classes, the trained network {trained}; export it again"
+        return {**told, "verdict": asdict(Verdict.of([problem]))}
+    comparison = compare(
+        reference_NK,
+        outputs_NK,
+        labels_N,
+        precision=artifact.precision,
+        tolerance=_tolerance(context),
+        limits=Limits.of(context.recipe),
+    )
+    failures = [
+        *_contract_failures(facts["contract"], context.contract),
+        *comparison.verdict.reasons,
+        *(f"on the validation images {reason}" for reason in outside.get(artifact.file, [])),
+    ]
+    return {**told, **asdict(comparison), "verdict": asdict(Verdict.of(failures))}
 
 
-def _predict(context: StageContext, name: str, files: list[Path]) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Run an artifact from the raw files in a process of its own, reading them as its own contract says."""
-    threads = min(context.target.threads, machine()["cores"])
-    try:
-        with context.reporter.library("verification inference"):
-            return predict_apart(context.folder.file(name), files, threads=threads)
-    except RunnerError as cause:
-        raise RunnerFailed(f"{name}: {cause}") from cause
+def _unproven(artifact: Artifact, damage: str) -> dict[str, Any]:
+    """A file of which nothing is known, since it is not what its stage wrote."""
+    return {**artifact.named(), "verdict": asdict(Verdict.of([damage]))}
+
+
+def _tolerance(context: StageContext) -> Tolerance:
+    config = context.recipe.verify
+    return Tolerance(config.max_probability_error, config.max_half_probability_error, config.tie_gap)
 
 
 def _contract_failures(embedded: str, contract: Contract) -> list[str]:
@@ -130,14 +151,15 @@ def _contract_failures(embedded: str, contract: Contract) -> list[str]:
 
 
 def _metrics(report: dict[str, Any]) -> dict[str, float]:
-    artifacts = report["artifacts"]
-    differences = [each["max_probability_difference"] for each in artifacts if each["precision"] == "fp32"]
+    run = [each for each in report["artifacts"] if "drop" in each]
+    differences = [each["max_probability_difference"] for each in run if each["precision"] == EXACT]
     return {
         "reference_top1": report["reference"]["top1"],
-        "worst_drop": max(each["drop"] for each in artifacts),
+        **({"worst_drop": max(each["drop"] for each in run)} if run else {}),
         **({"worst_float_probability_difference": max(differences)} if differences else {}),
     }
 
 
 def _failure(entries: list[dict[str, Any]]) -> str:
-    return "; ".join(f"{entry['file']}: {', '.join(entry['failures'])}" for entry in entries if not entry["passed"])
+    failed = [entry for entry in entries if entry["verdict"]["status"] != "PASS"]
+    return "; ".join(f"{entry['file']}: {', '.join(entry['verdict']['reasons'])}" for entry in failed)

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from edgetl.artifact import RunFolder, sha256_of
-from edgetl.config import ModelConfig
 from edgetl.data.sizing import Preprocessing
 from edgetl.errors import ModelError
-from edgetl.reporter import Reporter
+from edgetl.recipe.fields import ModelConfig
+from edgetl.runs.files import sha256_of
+from edgetl.runs.folder import WEIGHTS_FILE, RunFolder
+from edgetl.runs.reporter import Reporter
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.head import start_small
 from edgetl.zoo.names import LibraryModel, resolve
@@ -23,9 +24,8 @@ from edgetl.zoo.torchvision_ops import ensure_torchvision
 from edgetl.zoo.weights import file_metadata, fit_state, hub_weights, load_weights_file, unavailable, weights_file
 from edgetl.zoo.widths import take_widths
 
-__all__ = ["WEIGHTS_FILE", "build_classifier", "check_obtainable", "load_classifier", "native_input"]
+__all__ = ["build_classifier", "check_obtainable", "load_classifier", "native_input"]
 
-WEIGHTS_FILE = "model.safetensors"
 _FILE_ARGUMENTS = {"pad_type"}
 """Arguments of timm that a weights file's header may set; anything else there is ignored."""
 
@@ -139,8 +139,13 @@ def load_classifier(folder: RunFolder) -> Classifier:
     """
     file = folder.file(WEIGHTS_FILE)
     entry = folder.manifest["model"]
-    spec = ModelSpec(**{name: entry[name] for name in ModelSpec.__dataclass_fields__})
-    net, state = _create(spec, pretrained=False), load_file(file)
+    spec = ModelSpec(**{name: entry[name] for name in ModelSpec.__dataclass_fields__ if name in entry})
+    # By its name, the zoo's: a library would take names of hubs and folders, too.
+    resolve(f"torchvision:{spec.name}" if spec.library == "torchvision" else spec.name)
+    try:
+        net, state = _create(spec, pretrained=False), load_file(file)
+    except (RuntimeError, ValueError, TypeError) as cause:
+        raise ModelError(f"{folder.path}: its network cannot be built again ({cause})") from cause
     remove_strides(net, spec.strides_removed)
     if "pruned" in entry:
         take_widths(net, state, spec.num_classes)

@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from edgetl.artifact import RunFolder
+from edgetl.runs.folder import RunFolder
 from edgetl.zoo.build import load_classifier
 from edgetl.zoo.classifier import Classifier
 

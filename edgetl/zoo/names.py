@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgetl.errors import ModelError
-from edgetl.recipes import nearest
+from edgetl.recipe.checking import nearest
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 
 __all__ = ["ALIASES", "LibraryModel", "resolve"]

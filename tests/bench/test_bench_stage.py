@@ -5,10 +5,10 @@ import json
 import pytest
 import tiny_run
 
-from edgetl.artifact import shipped_bytes
 from edgetl.bench import stage
-from edgetl.environment import machine
+from edgetl.devices.facts import machine
 from edgetl.errors import RunFolderError, RunnerFailed
+from edgetl.runs.files import shipped_bytes
 
 
 def report_of(context):

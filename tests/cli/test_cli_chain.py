@@ -11,7 +11,7 @@ from pathlib import Path
 
 from shell import environment_of, quick
 
-from edgetl.artifact import sha256_of
+from edgetl.runs.files import sha256_of
 
 ARTIFACTS = [f"model.{precision}.{suffix}" for precision in ("fp32", "w8a8") for suffix in ("onnx", "tflite", "xml")]
 

@@ -2,8 +2,8 @@
 
 import json
 
-from edgetl.config import Recipe
-from edgetl.pipeline import _left_out, selection
+from edgetl.chain.running import _left_out, selection
+from edgetl.recipe.fields import Recipe
 
 
 def keep_one_format(run, wanted="onnx"):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgetl.config import DataConfig
 from edgetl.data.index import ImageIndex
 from edgetl.data.scan import scan
-from edgetl.reporter import Reporter
+from edgetl.recipe.fields import DataConfig
+from edgetl.runs.reporter import Reporter
 
 Paint = Callable[..., Path]
 Scan = Callable[..., ImageIndex]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from edgetl import environment
-from edgetl.config import DataConfig
 from edgetl.data.digits import digits_folder, digits_place
 from edgetl.data.scan import scan
 from edgetl.errors import EnvironmentFault, MissingExtra
-from edgetl.reporter import Reporter
+from edgetl.recipe.fields import DataConfig
 from edgetl.runner.contract import load_image
+from edgetl.runs.reporter import Reporter
 
 
 def content_hash(folder: Path) -> str:

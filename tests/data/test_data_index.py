@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from edgetl.artifact import RunFolder
-from edgetl.config import DataConfig
 from edgetl.data.digits import digits_folder
 from edgetl.data.index import ImageIndex, read_index
 from edgetl.data.scan import scan
 from edgetl.errors import DataError, RunFolderError
-from edgetl.reporter import Reporter
+from edgetl.recipe.fields import DataConfig
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.reporter import Reporter
 
 
 def written(index, folder, **changes):

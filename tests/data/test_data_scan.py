@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from edgetl.artifact import sha256_of
+from edgetl.runs.files import sha256_of
 
 
 def splits_of(index):

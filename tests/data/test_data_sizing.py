@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.config import Recipe
 from edgetl.data.index import ImageIndex
 from edgetl.data.sizing import Preprocessing, decide_contract
+from edgetl.recipe.fields import Recipe
 
 
 def decide(median_side, *, pretrained=True, native=224, **data):

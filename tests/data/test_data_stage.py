@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from edgetl.artifact import RunFolder
-from edgetl.config import Recipe
 from edgetl.data.index import read_index
 from edgetl.data.sizing import Preprocessing
 from edgetl.data.stage import fingerprint, run
+from edgetl.devices.profiles import find_target
 from edgetl.errors import ConfigError, DataError, RunFolderError
-from edgetl.reporter import Reporter
+from edgetl.recipe.fields import Recipe
 from edgetl.runner.contract import Contract
-from edgetl.stage import StageContext
-from edgetl.targets import find_target
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.reporter import Reporter
+from edgetl.runs.stage import StageContext
 
 NETWORK = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 224, False)
 

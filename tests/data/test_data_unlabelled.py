@@ -8,7 +8,7 @@ from heard import Heard
 from edgetl.data.index import UNLABELLED, ImageIndex
 from edgetl.data.unlabelled import scan_unlabelled
 from edgetl.errors import DataError
-from edgetl.reporter import Reporter
+from edgetl.runs.reporter import Reporter
 
 
 @pytest.fixture

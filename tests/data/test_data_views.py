@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgetl.config import AugmentConfig
 from edgetl.data.views import _crop_box, evaluation, view
+from edgetl.recipe.fields import AugmentConfig
 from edgetl.runner.contract import Contract
 
 ALL = AugmentConfig(crop_area=0.3, rotate_degrees=40, shift_fraction=0.3, colour=0.5)

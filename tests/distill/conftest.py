@@ -6,9 +6,8 @@ import pytest
 import small_run
 from heard import Heard
 
-from edgetl.artifact import RunFolder
-from edgetl.pipeline import run_stages
-from edgetl.reporter import Reporter
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.reporter import Reporter
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +37,7 @@ def painter(colours, tmp_path_factory) -> RunFolder:
     base = tmp_path_factory.getbasetemp()
     settings = small_run.recipe(data={"path": str(colours), "resize": "crop"}, teacher=NETWORK | {"epochs": 3})
     with small_run.user_cache(base):
-        return run_stages(settings, base / "painter", "finetune", ("data", "finetune"), Reporter())
+        return small_run.made(settings, base / "painter", "teacher", ("data", "finetune"), Reporter())
 
 
 @pytest.fixture
@@ -48,8 +47,8 @@ def distill(colours, painter, tmp_path):
     def run(name, *, teachers=(painter,), stages=("data", "distill"), student=None, **sections):
         options = {"data": {"path": str(colours), "resize": "crop"}, "student": NETWORK | (student or {})} | sections
         heard = Heard()
-        folder = run_stages(
-            small_run.recipe(**options), tmp_path / name, "distill", stages, heard, teachers=tuple(teachers)
+        folder = small_run.made(
+            small_run.recipe(**options), tmp_path / name, "student", stages, heard, teachers=tuple(teachers)
         )
         losses = [json.loads(line)["loss"] for line in folder.file("metrics.jsonl").read_text().splitlines()]
         return folder, losses, heard

@@ -9,15 +9,15 @@ import pytest
 import small_run
 import torch
 
-from edgetl.artifact import RunFolder
 from edgetl.data.dataset import Batch
 from edgetl.data.index import read_index
 from edgetl.data.views import Views, view
 from edgetl.distill.answers import Answers, Question, answer_stores, pixel_store, write_answers
 from edgetl.distill.teacher import load_teacher
 from edgetl.errors import RunFolderError
-from edgetl.processes import Processes
 from edgetl.runner.contract import load_image
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.processes import Processes
 
 VIEWS = 2
 

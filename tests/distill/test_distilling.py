@@ -10,8 +10,7 @@ import small_run
 from edgetl.data.index import read_index
 from edgetl.distill.visits import view_count
 from edgetl.errors import ConfigError, EnvironmentFault, RunFolderError
-from edgetl.pipeline import run_stages
-from edgetl.reporter import Reporter
+from edgetl.runs.reporter import Reporter
 
 STILL = {"learning_rate": 1e-12}
 
@@ -19,7 +18,9 @@ STILL = {"learning_rate": 1e-12}
 def test_a_student_learns_from_the_teacher_alone(teacher, tmp_path):
     """Without any weight on the labels, what the student knows comes from the answers; two views serve four epochs."""
     settings = small_run.recipe(distill={"loss": {"kd": 1.0}, "teacher_views": 2})
-    student = run_stages(settings, tmp_path / "run", "distill", ("data", "distill"), Reporter(), teachers=(teacher,))
+    student = small_run.made(
+        settings, tmp_path / "run", "student", ("data", "distill"), Reporter(), teachers=(teacher,)
+    )
     assert student.manifest["metrics"]["distill"]["test_top1"] > 0.8, "chance is 0.1"
     (lineage,) = student.manifest["lineage"]["teachers"]
     assert lineage["weights_sha256"] == teacher.manifest["files"]["model.safetensors"]["sha256"]
@@ -102,7 +103,7 @@ def test_a_teacher_tested_on_other_images_is_tested_on_the_students(teacher, tmp
     manifest = json.loads((moved / "manifest.json").read_text())
     manifest["metrics"]["finetune"]["test_top1"] = 0.123
     run = type(teacher)(moved, manifest)
-    student = run_stages(settings, tmp_path / "run", "distill", ("data", "distill"), Reporter(), teachers=(run,))
+    student = small_run.made(settings, tmp_path / "run", "student", ("data", "distill"), Reporter(), teachers=(run,))
     (lineage,) = student.manifest["lineage"]["teachers"]
     assert lineage["test_top1"] == pytest.approx(teacher.manifest["metrics"]["finetune"]["test_top1"])
 

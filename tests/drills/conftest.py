@@ -4,8 +4,7 @@ import pytest
 import small_run
 
 from edgetl.data.scan import scan
-from edgetl.pipeline import run_stages
-from edgetl.reporter import Reporter
+from edgetl.runs.reporter import Reporter
 
 
 @pytest.fixture(autouse=True)
@@ -43,5 +42,5 @@ def settings(colours):
 
 def train_both(settings, out):
     """What a child does: fine-tune a teacher, and distill from it."""
-    teacher = run_stages(settings, out / "teacher", "finetune", ("data", "finetune"), Reporter())
-    run_stages(settings, out, "distill", ("data", "distill"), Reporter(), teachers=(teacher,))
+    teacher = small_run.made(settings, out / "teacher", "teacher", ("data", "finetune"), Reporter())
+    small_run.made(settings, out, "student", ("data", "distill"), Reporter(), teachers=(teacher,))

@@ -9,8 +9,8 @@ import pytest
 
 from drills.conftest import train_both
 from drills.harness import count_calls, fail_at_call, sha256, start
-from edgetl.artifact import write_atomic
 from edgetl.errors import StorageFault
+from edgetl.runs.files import write_atomic
 
 pytestmark = pytest.mark.drill
 

@@ -8,12 +8,12 @@ import pytest
 import small_run
 import tiny_run
 
-from edgetl.artifact import RunFolder
-from edgetl.environment import machine
+from edgetl.chain.running import run_verb
+from edgetl.devices.facts import machine
 from edgetl.errors import RunFolderError, RunnerFailed
 from edgetl.explain import stage
-from edgetl.pipeline import run_verb
-from edgetl.reporter import Reporter
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.reporter import Reporter
 
 
 def report_of(context):

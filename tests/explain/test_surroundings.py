@@ -3,8 +3,8 @@
 import pytest
 from cases import PLAIN, VNNI, case
 
+from edgetl.devices.profiles import find_target
 from edgetl.explain.surroundings import about_machine, about_threads
-from edgetl.targets import find_target
 
 
 def test_a_cpu_without_dot_product_is_told_and_no_more_on_its_own_kind():

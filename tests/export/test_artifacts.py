@@ -10,12 +10,12 @@ import small_run
 import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from edgetl.artifact import RunFolder
 from edgetl.errors import RunFolderError
 from edgetl.export import stage as export
 from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
 from edgetl.runner.contract import Contract
+from edgetl.runs.folder import RunFolder
 from edgetl.zoo.deployable import load_deployable
 
 SIDE = 16

@@ -4,9 +4,9 @@ import pytest
 import small_run
 import yaml
 
-from edgetl.artifact import RunFolder
 from edgetl.errors import ConfigError
 from edgetl.export import stage as export
+from edgetl.runs.folder import RunFolder
 
 BOARD = {
     "name": "board",

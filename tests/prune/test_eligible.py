@@ -3,12 +3,12 @@
 import pytest
 import small_run
 
-from edgetl.config import StudentConfig
+from edgetl.devices.profiles import find_target
 from edgetl.errors import MissingExtra, ModelError
 from edgetl.prune import timing
 from edgetl.prune.eligible import check_prunable
 from edgetl.prune.timing import timed_format
-from edgetl.targets import find_target
+from edgetl.recipe.fields import StudentConfig
 
 TARGET = find_target("linux-x86")
 

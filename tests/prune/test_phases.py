@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import small_run
 
-from edgetl.artifact import RunFolder
 from edgetl.errors import ConfigError
 from edgetl.prune.phases import after, before, is_asked
+from edgetl.runs.folder import RunFolder
 
 IMAGES = 1200
 

@@ -8,11 +8,11 @@ import small_run
 from heard import Heard
 from safetensors import safe_open
 
-from edgetl.artifact import RunFolder
-from edgetl.config import ModelConfig
 from edgetl.prune import search
 from edgetl.prune.stage import run
 from edgetl.prune.timing import Stopwatch
+from edgetl.recipe.fields import ModelConfig
+from edgetl.runs.folder import RunFolder
 from edgetl.zoo.build import build_classifier, load_classifier
 
 
@@ -96,8 +96,8 @@ def test_channels_are_in_multiples_as_asked(stage, latency, tmp_path):
 
 @pytest.mark.parametrize(("target", "said"), [("rpi4", True), ("linux-x86", False)])
 def test_it_says_where_latency_was_measured(target, said, stage, latency):
-    from edgetl.environment import machine
-    from edgetl.targets import find_target
+    from edgetl.devices.facts import machine
+    from edgetl.devices.profiles import find_target
 
     latency(lambda _: 0.5)
     _, _, heard = stage(target=target, latency=0.5)

@@ -6,11 +6,11 @@ import pytest
 import small_run
 from heard import Heard
 
-from edgetl.config import PruneConfig
+from edgetl.chain.running import finetune_only, run_chain
 from edgetl.errors import ConfigError, ModelError
-from edgetl.pipeline import finetune_only, run_chain, run_stages
 from edgetl.prune.timing import Stopwatch
-from edgetl.reporter import Reporter
+from edgetl.recipe.fields import PruneConfig
+from edgetl.runs.reporter import Reporter
 from edgetl.zoo.build import load_classifier
 
 STAGES = ("data", "finetune", "distill", "control")
@@ -23,7 +23,7 @@ def painter(tmp_path_factory):
     data = {"path": str(small_run.colours(base)), "resize": "crop"}
     settings = small_run.recipe(data=data, teacher={"epochs": 2, "batch_size": 8})
     with small_run.user_cache(base):
-        return run_stages(settings, base / "prune-painter", "finetune", ("data", "finetune"), Reporter())
+        return small_run.made(settings, base / "prune-painter", "teacher", ("data", "finetune"), Reporter())
 
 
 @pytest.fixture

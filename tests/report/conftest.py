@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgetl.artifact import RunFolder, sha256_of
-from edgetl.config import Recipe
 from edgetl.data.index import ImageIndex, Sample
+from edgetl.devices.profiles import find_target
+from edgetl.recipe.fields import Recipe
 from edgetl.report.stage import run
-from edgetl.reporter import Reporter
 from edgetl.runner.contract import Contract
-from edgetl.stage import StageContext
-from edgetl.targets import find_target
+from edgetl.runs.files import sha256_of
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.reporter import Reporter
+from edgetl.runs.stage import StageContext
 
 IMAGES = 10
 FILES = {

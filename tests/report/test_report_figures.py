@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
-from edgetl.config import FORMATS
+from edgetl.recipe.fields import FORMATS
 from edgetl.report.drawing import house_style, inline_svg
 from edgetl.report.figures import PlotPoint, accuracy_latency_figure, front_of, point_id
 from edgetl.report.palette import DARK, FORMAT_COLOURS, LIGHT

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import small_run
 
-from edgetl.artifact import RunFolder
+from edgetl.runs.folder import RunFolder
 
 
 @pytest.fixture(autouse=True)

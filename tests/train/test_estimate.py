@@ -4,10 +4,10 @@ import pytest
 import small_run
 import torch
 
-from edgetl.artifact import RunFolder
-from edgetl.config import TeacherConfig
 from edgetl.data.loader import Order
+from edgetl.recipe.fields import TeacherConfig
 from edgetl.runner.contract import Contract
+from edgetl.runs.folder import RunFolder
 from edgetl.train.estimate import duration, fastest_seconds, training_seconds
 from edgetl.zoo.build import build_classifier
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgetl.config import TeacherConfig
 from edgetl.data.dataset import Batch
+from edgetl.recipe.fields import TeacherConfig
 from edgetl.train.average import WeightAverage
 from edgetl.train.labels import label_loss
 from edgetl.train.stage import FromLabels

@@ -9,12 +9,11 @@ import torch
 from heard import Heard
 from safetensors import safe_open
 
-from edgetl.artifact import RunFolder, sha256_of
-from edgetl.config import TeacherConfig
 from edgetl.data.index import read_index
 from edgetl.errors import ConfigError
-from edgetl.pipeline import run_stages
-from edgetl.reporter import Reporter
+from edgetl.recipe.fields import TeacherConfig
+from edgetl.runs.files import sha256_of
+from edgetl.runs.folder import RunFolder
 from edgetl.train.evaluation import evaluate
 from edgetl.train.loop import _optimizer, peak_learning_rate
 from edgetl.zoo.build import load_classifier
@@ -55,7 +54,7 @@ def settings(colours):
 
 
 def train(out, settings, reporter=None):
-    return run_stages(settings, out, "finetune", ("data", "finetune"), reporter or Reporter())
+    return small_run.made(settings, out, "teacher", ("data", "finetune"), reporter)
 
 
 def stop(out, settings, epoch):

@@ -5,9 +5,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgetl.artifact import RunFolder
-from edgetl.config import ModelConfig
 from edgetl.errors import ModelError, RunFolderError
+from edgetl.recipe.fields import ModelConfig
+from edgetl.runs.folder import RunFolder
 from edgetl.zoo.build import build_classifier, load_classifier, native_input
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgetl.config import ModelConfig
+from edgetl.recipe.fields import ModelConfig
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgetl.artifact import RunFolder
-from edgetl.config import ModelConfig
 from edgetl.errors import ModelError
 from edgetl.prune.cutting import Cutter
+from edgetl.recipe.fields import ModelConfig
+from edgetl.runs.folder import RunFolder
 from edgetl.train.trained import write_weights
 from edgetl.zoo.build import WEIGHTS_FILE, build_classifier, load_classifier
 

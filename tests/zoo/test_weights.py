@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgetl.config import ModelConfig
 from edgetl.errors import ModelError
+from edgetl.recipe.fields import ModelConfig
 from edgetl.zoo.build import build_classifier, native_input
 
 

@@ -1,0 +1,176 @@
+"""From a recipe to the runs that make it: which networks are trained, in which folders, from which, by which stages.
+
+Checking, estimating, printing and running walk the same plan.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgetl.chain.stages import CHAIN, STAGES
+from edgetl.errors import ConfigError, RunFolderError
+from edgetl.prune.phases import after, before, is_asked
+from edgetl.recipe.fields import Recipe
+from edgetl.runs.folder import RunFolder, run_folders
+from edgetl.runs.manifest import Role
+
+__all__ = ["Parent", "PlannedRun", "network_of", "plan", "plan_finetuning", "plan_verb", "selection"]
+
+_TEACHER, _UNPRUNED, _ASSISTANT = "teacher", "unpruned", "assistant"
+"""Names of the run folders inside the student's; what a run is for is its role, whatever its folder is called."""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A run that another one is made from."""
+
+    role: Role
+    folder: Path
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run folder of a plan."""
+
+    role: Role
+    folder: Path
+    recipe: Recipe
+    stages: tuple[str, ...]
+    """What is to be made there, in order; empty for a run that is taken as it is."""
+
+    parents: tuple[Parent, ...] = ()
+    is_main: bool = True
+    """Whether it is what was asked for, and not something that this needs."""
+
+    @property
+    def title(self) -> str:
+        """How its stages are called in messages: those of the main run by their names alone."""
+        return "" if self.is_main else f"{self.folder.name}'s "
+
+    @property
+    def kind(self) -> str:
+        """The stage that trains it."""
+        return "finetune" if self.role == "teacher" else "distill"
+
+
+def network_of(run: PlannedRun) -> str:
+    """Name of the network that a run trains."""
+    return run.recipe.teacher.model if run.role == "teacher" else run.recipe.student.model
+
+
+def selection(first: str | None, last: str | None) -> tuple[str, ...]:
+    """The stages from `first` to `last`, both included; all without them.
+
+    Raises:
+        ConfigError: No such stage, or the first comes after the last.
+    """
+    for flag, name in (("--from", first), ("--to", last)):
+        if name is not None and name not in CHAIN:
+            raise ConfigError(flag, f"no stage named {name!r}", hint=f"Stages: {', '.join(CHAIN)}.")
+    start = CHAIN.index(first) if first else 0
+    stop = CHAIN.index(last) + 1 if last else len(CHAIN)
+    if start >= stop:
+        raise ConfigError("--from", f"{first} comes after {last}")
+    return CHAIN[start:stop]
+
+
+def plan(recipe: Recipe, out: Path, stages: Iterable[str] = CHAIN) -> tuple[PlannedRun, ...]:
+    """Every run that makes a student, in order: teachers, assistants, the student before it is pruned, the student.
+
+    Args:
+        recipe: What to make.
+        out: The student's run folder; the others lie in it, but for teachers that are given.
+        stages: Names out of `CHAIN`; those before the first are taken as they are.
+
+    Raises:
+        ConfigError: The recipe asks for pruning, and there are no epochs to put it between.
+        RunFolderError: A given teacher is not trained.
+    """
+    chosen = tuple(stages)
+    teachers = _teachers(recipe, out, chosen)
+    assistants = _assistants(recipe, out, chosen, teachers)
+    parents = tuple(Parent(run.role, run.folder) for run in assistants[-1:] or teachers)
+    runs = [*teachers, *assistants]
+    if is_asked(recipe):
+        early = before(recipe)
+        first = PlannedRun("unpruned", out / _UNPRUNED, early, _for("unpruned", chosen, early), parents, is_main=False)
+        runs.append(first)
+        parents = (*parents, Parent("unpruned", first.folder))
+        recipe = after(recipe, first.folder)
+    own = _for("student", chosen, recipe)
+    if own and not _stops_before_student(teachers, own):
+        runs.append(PlannedRun("student", out, recipe, own, parents))
+    return tuple(runs)
+
+
+def plan_finetuning(recipe: Recipe, out: Path) -> tuple[PlannedRun, ...]:
+    """The run of one network that is trained on labels.
+
+    Raises:
+        ConfigError: The recipe asks for pruning, which is for students.
+    """
+    if is_asked(recipe):
+        raise ConfigError("prune.latency", "only a student is pruned", hint="'edgetl distill' does it.")
+    return (PlannedRun("teacher", out, recipe, ("data", "finetune")),)
+
+
+def plan_verb(folder: RunFolder, recipe: Recipe, stages: Sequence[str]) -> tuple[PlannedRun, ...]:
+    """Some stages of an existing run."""
+    role = folder.role
+    if role is None:
+        raise RunFolderError(f"{folder.path}: nothing was made here yet. 'edgetl run' does it")
+    ordered = tuple(name for name in CHAIN if name in stages)
+    for name in ordered:
+        if role not in STAGES[name].roles:
+            raise RunFolderError(
+                f"{folder.path}: is the run of {_said(role)}, which has no stage '{name}'. Give the student's run"
+            )
+    parents = tuple(Parent(entry["role"], folder.path / entry["run"]) for entry in folder.manifest["parents"])
+    return (PlannedRun(role, folder.path, recipe, ordered, parents),)
+
+
+def _said(role: Role) -> str:
+    return {"unpruned": "a student before it is pruned"}.get(role, f"an {role}" if role == "assistant" else f"a {role}")
+
+
+def _teachers(recipe: Recipe, out: Path, stages: tuple[str, ...]) -> list[PlannedRun]:
+    """Those that are given, or one of the run's own, made as far as the stages ask."""
+    given = run_folders(recipe.teacher.model)
+    for path in given:
+        if not RunFolder.open(path).is_trained:
+            raise RunFolderError(f"{path}: has no trained network to learn from. 'edgetl finetune' makes one")
+    if given:
+        return [PlannedRun("teacher", path, recipe, (), is_main=False) for path in given]
+    own = tuple(name for name in stages if name in ("data", "finetune"))
+    return [PlannedRun("teacher", out / _TEACHER, recipe, own, is_main=False)]
+
+
+def _assistants(recipe: Recipe, out: Path, stages: tuple[str, ...], teachers: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Students between teacher and student; each learns from the one before."""
+    runs: list[PlannedRun] = []
+    parents = tuple(Parent(run.role, run.folder) for run in teachers)
+    for number, model in enumerate(recipe.distill.assistants, start=1):
+        place = out / f"{_ASSISTANT}-{number}"
+        student = recipe.student.model_copy(update={"model": model})
+        cache = recipe.distill.cache if recipe.distill.cache == "auto" else f"{recipe.distill.cache}/{place.name}"
+        distill = recipe.distill.model_copy(update={"cache": cache})
+        own = recipe.model_copy(update={"student": student, "distill": distill})
+        runs.append(PlannedRun("assistant", place, own, _for("assistant", stages, own), parents, is_main=False))
+        parents = (Parent("assistant", place),)
+    return runs
+
+
+def _for(role: Role, stages: tuple[str, ...], recipe: Recipe) -> tuple[str, ...]:
+    """Those of the chosen stages that a run of a role has."""
+    ends = {stages[0], stages[-1]}
+    fitting = [STAGES[name] for name in stages if role in STAGES[name].roles]
+    wanted = tuple(each.name for each in fitting if each.asked is None or each.asked(recipe, each.name in ends))
+    # What only serves a training is not made where nothing is trained.
+    return wanted if role == "student" or "distill" in wanted else ()
+
+
+def _stops_before_student(teachers: Sequence[PlannedRun], own: tuple[str, ...]) -> bool:
+    """Whether only data was asked for, and there is no teacher yet whose pixels the student could see."""
+    teacher = teachers[0]
+    makes_none = own == ("data",) and "finetune" not in teacher.stages
+    return makes_none and not RunFolder.prepare(teacher.folder).is_trained

@@ -1,0 +1,111 @@
+"""Find out before the first hour of training what would stop the last minute."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgetl.chain.plan import PlannedRun, network_of
+from edgetl.chain.stages import STAGES, extras_of
+from edgetl.devices.profiles import find_target
+from edgetl.errors import RunFolderError
+from edgetl.export.formats import chosen_formats
+from edgetl.recipe.fields import ModelConfig
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.installed import require
+from edgetl.runs.reporter import Reporter
+
+__all__ = ["check"]
+
+
+def check(plan: Sequence[PlannedRun], reporter: Reporter, *, force: bool = False) -> None:
+    """Make sure that a plan can be run to its end, as far as that can be known.
+
+    Args:
+        plan: What is to be made.
+        reporter: Hears what takes time.
+        force: Whether trained networks of other data or other models may be overwritten.
+
+    Raises:
+        EdgetlError: Something is missing, or is not what the plan needs; nothing was written.
+    """
+    folders = [(run, RunFolder.prepare(run.folder)) for run in plan if run.stages]
+    for run, _ in folders:
+        _check_installed(run)
+    for run, folder in folders:
+        if run.kind in run.stages:
+            _check_data(run)
+            if not force:
+                _check_overwriting(run, folder)
+    for run, folder in folders:
+        if run.kind in run.stages and not _was_trained(run, folder):
+            _check_network(run, plan, reporter)
+
+
+def _check_installed(run: PlannedRun) -> None:
+    formats = chosen_formats(run.recipe.export, find_target(run.recipe.target))
+    for name in run.stages:
+        for extra in extras_of(STAGES[name], formats):
+            require(extra)
+
+
+def _check_data(run: PlannedRun) -> None:
+    from edgetl.data.stage import fingerprint, unlabelled_fingerprint
+
+    fingerprint(run.recipe)
+    unlabelled_fingerprint(run.recipe)
+
+
+def _check_network(run: PlannedRun, plan: Sequence[PlannedRun], reporter: Reporter) -> None:
+    from edgetl.zoo.build import check_obtainable
+
+    model = run.recipe.teacher if run.role == "teacher" else run.recipe.student
+    if not _is_made_by(plan, model):
+        check_obtainable(model, reporter)
+    if "prune" in run.stages:
+        from edgetl.prune.eligible import check_prunable
+
+        check_prunable(run.recipe, find_target(run.recipe.target))
+
+
+def _is_made_by(plan: Sequence[PlannedRun], model: ModelConfig) -> bool:
+    """Whether an earlier run of the plan makes the weights that a network starts from."""
+    return Path(model.weights).parent in {run.folder for run in plan if run.stages}
+
+
+def _was_trained(run: PlannedRun, folder: RunFolder) -> bool:
+    """Whether this very network was trained there, so that it was to be had."""
+    record = folder.stage(run.kind)
+    section = "teacher" if run.role == "teacher" else "student"
+    return record is not None and record["recipe"].get(section) == getattr(run.recipe, section).model_dump(mode="json")
+
+
+def _check_overwriting(run: PlannedRun, folder: RunFolder) -> None:
+    """Keep what was trained there from being overwritten by something else."""
+    if not folder.is_trained or folder.role is None:
+        return
+    if folder.role != run.role:
+        problem = f"is the run of a {folder.role}, not of a {run.role}"
+    elif other := _other_network(run, folder):
+        problem = f"holds a trained {other}, not {network_of(run)}"
+    elif other := _other_data(run, folder):
+        problem = f"holds a network trained on {other}, not on {run.recipe.data.path}"
+    else:
+        return
+    raise RunFolderError(f"{run.folder}: {problem}. Choose another place with --out, or overwrite it with --force")
+
+
+def _other_network(run: PlannedRun, folder: RunFolder) -> str:
+    """Name of the network that was trained there, if it is another one."""
+    section = "teacher" if run.role == "teacher" else "student"
+    made = str((folder.stage(run.kind) or {}).get("recipe", {}).get(section, {}).get("model", network_of(run)))
+    return "" if made == network_of(run) else made
+
+
+def _other_data(run: PlannedRun, folder: RunFolder) -> str:
+    """The data that was trained on, if it is neither at the same place nor looks the same from outside."""
+    from edgetl.data.stage import fingerprint
+
+    record = folder.stage("data") or {}
+    made = str(record.get("recipe", {}).get("data", {}).get("path", run.recipe.data.path))
+    if Path(made).expanduser().resolve() == Path(run.recipe.data.path).expanduser().resolve():
+        return ""
+    return "" if record.get("fingerprint") == fingerprint(run.recipe) else made

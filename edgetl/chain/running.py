@@ -1,0 +1,203 @@
+"""Run a plan: in each run folder the stages in order, and only those that have to.
+
+A stage is skipped when the hash of everything that decides what it makes is the one it was made from, and its own files
+are untouched.
+"""
+
+import errno
+import time
+from collections.abc import Container, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgetl.chain.plan import PlannedRun
+from edgetl.chain.stages import STAGES, Stage, extras_of, inputs_of, lasting, readers_of
+from edgetl.devices.profiles import Target, find_target
+from edgetl.errors import ProofFailed, RunFolderError, StorageFault, is_storage_fault
+from edgetl.export.formats import chosen_formats
+from edgetl.recipe.fields import Format
+from edgetl.recipe.scope import narrowed, values_of
+from edgetl.runs.disk import free_bytes, storage_fault
+from edgetl.runs.folder import RunFolder
+from edgetl.runs.installed import versions
+from edgetl.runs.lock import hold
+from edgetl.runs.processes import launched
+from edgetl.runs.reporter import Reporter
+from edgetl.runs.stage import StageContext
+
+__all__ = ["Setting", "execute", "setting_of"]
+
+_FULL_DISK_BYTES = 1 << 20
+_NEED_TEACHERS = {"data", "distill", "control"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A planned run with what its stages are handed; the recipe is the whole one."""
+
+    planned: PlannedRun
+    target: Target
+    formats: tuple[Format, ...]
+    context: StageContext
+
+    def inputs_of(self, stage: Stage) -> str:
+        """Hash of everything that decides what a stage makes here."""
+        return inputs_of(stage, self.context, self.planned.recipe, self.formats)
+
+
+def execute(plan: Sequence[PlannedRun], reporter: Reporter, *, again: Container[str] = ()) -> RunFolder:
+    """Run every stage of a plan that has to run, or is to run `again`; returns the folder of the last run.
+
+    Of several processes, the first one writes; while it does, no other edgetl can write there.
+
+    Raises:
+        ProofFailed: An artifact is out of bounds; the later stages have run all the same, so that the report shows it.
+        EdgetlError: Anything else the user can act on; nothing half-written is left.
+    """
+    made = [run for run in plan if run.stages]
+    with ExitStack() as locks:
+        if launched().first:
+            for place in dict.fromkeys(run.folder for run in (*made[-1:], *made)):
+                locks.enter_context(hold(place))
+        for run in made:
+            folder = _run(run, reporter, again)
+    return folder
+
+
+def setting_of(planned: PlannedRun, reporter: Reporter) -> Setting:
+    """Open a planned run's folder and those of its parents.
+
+    Raises:
+        RunFolderError: The folder holds something else, or a parent is missing or untrained.
+    """
+    folder = RunFolder.prepare(planned.folder)
+    if folder.role is not None and folder.role != planned.role:
+        raise RunFolderError(
+            f"{planned.folder}: is the run of a {folder.role}, not of a {planned.role}. Choose another place with --out"
+        )
+    unpruned = [parent.folder for parent in planned.parents if parent.role == "unpruned"]
+    target = find_target(planned.recipe.target)
+    context = StageContext(
+        recipe=planned.recipe,
+        target=target,
+        folder=folder,
+        out=planned.folder,
+        reporter=reporter,
+        inputs="",
+        teachers=_teachers_of(planned),
+        unpruned=_there(unpruned[0]) if unpruned else None,
+        processes=launched(),
+    )
+    return Setting(planned, target, chosen_formats(planned.recipe.export, target), context)
+
+
+def _teachers_of(planned: PlannedRun) -> tuple[RunFolder, ...]:
+    paths = [parent.folder for parent in planned.parents if parent.role != "unpruned"]
+    if not _NEED_TEACHERS & set(planned.stages):
+        return tuple(folder for path in paths if (folder := _there(path)))
+    teachers = tuple(RunFolder.open(path) for path in paths)
+    for teacher in teachers:
+        if not teacher.is_trained:
+            raise RunFolderError(f"{teacher.path}: has no trained network to learn from. 'edgetl finetune' makes one")
+    return teachers
+
+
+def _there(path: Path) -> RunFolder | None:
+    return RunFolder.open(path) if (path / "manifest.json").is_file() else None
+
+
+def _run(planned: PlannedRun, reporter: Reporter, again: Container[str]) -> RunFolder:
+    setting = setting_of(planned, reporter)
+    folder = setting.context.folder
+    for name in planned.stages:
+        _run_stage(STAGES[name], setting, again=name in again)
+    records = [(folder.stage(name) or {}) for name in planned.stages]
+    if failures := [record["failure"] for record in records if record.get("failure")]:
+        raise ProofFailed(f"{planned.folder}: {'; '.join(dict.fromkeys(failures))}")
+    return folder
+
+
+def _run_stage(stage: Stage, setting: Setting, *, again: bool) -> None:
+    """Run a stage if it has to; of several processes the first decides, and the others take part or wait."""
+    context = setting.context
+    processes, folder = context.processes, context.folder
+    inputs, current = None, None
+    if processes.first:
+        inputs = setting.inputs_of(stage)
+        current = not again and folder.is_current(stage.name, inputs)
+    inputs, current = processes.agree((inputs, current))
+    title = f"{setting.planned.title}{stage.name}"
+    own = replace(context, inputs=inputs, recipe=narrowed(context.recipe, stage.recipe))
+    if current:
+        context.reporter.say(f"{title}: nothing has changed")
+    elif processes.first:
+        record = _make(stage, setting, own)
+        context.reporter.say(f"{title}: done in {record['seconds']:.1f} s{_numbers(record['metrics'])}")
+    elif stage.together:
+        stage.load()(own)
+    if processes.count > 1:
+        processes.wait()
+        folder.reload()
+
+
+def _make(stage: Stage, setting: Setting, context: StageContext) -> dict[str, Any]:
+    """Run a stage and keep what it made; returns its record."""
+    folder, reporter = context.folder, context.reporter
+    start = time.perf_counter()
+    reporter.take_library_seconds()
+    try:
+        with folder.writing(stage.name) as partial:
+            with reporter.library("importing libraries"):
+                function = stage.load()
+            result = function(replace(context, out=partial))
+            record = {
+                "inputs": context.inputs,
+                "metrics": result.metrics,
+                "artifacts": [artifact.to_dict() for artifact in result.artifacts],
+                **result.details,
+                "failure": result.failure,
+                "seconds": round(time.perf_counter() - start, 3),
+                "library_seconds": reporter.take_library_seconds(),
+                "recipe": values_of(setting.planned.recipe, stage.recipe),
+                "versions": versions(extras_of(stage, setting.formats)),
+                "machine": context.device.facts(),
+            }
+            facts = {**_facts(setting.planned), **result.facts}
+            folder.keep(stage.name, partial, record, facts, readers=readers_of(stage.name), lasting=lasting())
+    except Exception as cause:
+        if fault := _storage_fault(cause, folder.path):
+            raise fault from cause
+        raise
+    return record
+
+
+def _facts(planned: PlannedRun) -> dict[str, Any]:
+    """What the manifest says of the run as a whole; what was made of which values stands in the stages' records."""
+    return {
+        "role": planned.role,
+        "parents": [{"role": parent.role, "run": _place(parent.folder, planned.folder)} for parent in planned.parents],
+        "recipe": planned.recipe.model_dump(mode="json"),
+    }
+
+
+def _place(parent: Path, folder: Path) -> str:
+    """A run's place as its child writes it down: relative where it lies inside, so that both can move together."""
+    inner, outer = parent.resolve(), folder.resolve()
+    return str(inner.relative_to(outer)) if inner.is_relative_to(outer) else str(inner)
+
+
+def _storage_fault(cause: Exception, place: Path) -> StorageFault | None:
+    """Recognise a fault of the disk, also where a library reports it in its own words."""
+    if is_storage_fault(cause):
+        assert isinstance(cause, OSError)
+        return storage_fault(place, cause)
+    if free_bytes(place) < _FULL_DISK_BYTES:
+        return storage_fault(place, OSError(errno.ENOSPC, "no space left"))
+    return None
+
+
+def _numbers(metrics: dict[str, float]) -> str:
+    shown = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items()]
+    return f" ({', '.join(shown[:4])})" if shown else ""

@@ -1,0 +1,296 @@
+"""Every stage, one record each: where its code is, what it needs, and everything that decides what it makes.
+
+A stage is handed what its record declares and nothing else. Adding one is one record here and one file elsewhere.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from edgetl.recipe.fields import Recipe
+from edgetl.recipe.scope import values_of
+from edgetl.runs.files import hash_of, sha256_of
+from edgetl.runs.installed import versions
+from edgetl.runs.manifest import Role
+from edgetl.runs.stage import StageContext, StageFunction, StageResult
+
+__all__ = ["CHAIN", "STAGES", "Stage", "extras_of", "inputs_of", "lasting", "readers_of", "tools_of"]
+
+_FROM_LABELS: tuple[Role, ...] = ("teacher",)
+_FROM_TEACHER: tuple[Role, ...] = ("assistant", "unpruned", "student")
+_TRAINED = ("finetune", "distill")
+_TRAINING = ("augment", "seed", "data.workers", "checkpoint_seconds")
+_MODELS = ("teacher.model", "teacher.weights", "student.model", "student.weights")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage is."""
+
+    name: str
+    load: Callable[[], StageFunction]
+    """Imports the stage's function: its libraries are loaded when it has to run and not before."""
+
+    recipe: tuple[str, ...] = ()
+    """Parts of the recipe that it reads: sections, `section.field`, or fields of the recipe itself."""
+
+    reads: tuple[str, ...] = ()
+    """Earlier stages whose files it reads."""
+
+    roles: tuple[Role, ...] = (*_FROM_LABELS, *_FROM_TEACHER)
+    """Runs that can have it."""
+
+    asked: Callable[[Recipe, bool], bool] | None = None
+    """Whether it is wanted, by the recipe and by being named as the first or last stage; None if every chain has it."""
+
+    extras: tuple[str, ...] = ()
+    """What must be installed for it."""
+
+    formats: bool = False
+    """Whether it also needs the extras of the formats that are exported."""
+
+    tools: tuple[str, ...] = ()
+    """Extras whose versions change what it makes; with `formats`, those of the formats, too."""
+
+    target: bool = False
+    """Whether the target changes what it makes."""
+
+    machine: bool = False
+    """Whether the device's facts change what it makes: it measures."""
+
+    together: bool = False
+    """Whether several processes share it; else the first one runs it while the others wait."""
+
+    anew: bool = False
+    """Whether its verb runs it each time: who asks for a proof or a measurement wants one of the files as they are."""
+
+    lasting: bool = False
+    """Whether people open its files, so that they stay, out of date, until they are made again."""
+
+    also: Callable[[StageContext, Recipe], Any] = lambda _context, _recipe: None
+    """Anything else that it depends on."""
+
+
+def _from(module: str) -> Callable[[], StageFunction]:
+    return lambda: import_module(module).run
+
+
+def _load_data_stage() -> StageFunction:
+    """The data stage with what the networks expect, which it cannot ask itself: models are built on data."""
+    from edgetl.data import stage as data
+    from edgetl.zoo.build import native_input
+
+    def run(context: StageContext) -> StageResult:
+        return data.run(context, native_input(context.recipe.student if context.teachers else context.recipe.teacher))
+
+    return run
+
+
+def _looks(context: StageContext, recipe: Recipe) -> Any:
+    """What the images look like from outside."""
+    from edgetl.data.stage import fingerprint, unlabelled_fingerprint
+
+    unlabelled = unlabelled_fingerprint(recipe) if context.teachers else ""
+    return [fingerprint(recipe), _teacher_weights(context, recipe), unlabelled]
+
+
+def _teacher_weights(context: StageContext, _recipe: Recipe) -> list[str]:
+    return [teacher.weights_sha256 for teacher in context.teachers]
+
+
+def _calibration(_context: StageContext, recipe: Recipe) -> Any:
+    from edgetl.data.stage import folder_fingerprint
+
+    return folder_fingerprint(recipe.quantize.calibration)
+
+
+def _other_runs(context: StageContext, recipe: Recipe) -> Any:
+    unpruned = context.unpruned.files_of("prune") if context.unpruned else {}
+    return [_teacher_weights(context, recipe), unpruned]
+
+
+_EVERY = (
+    Stage(
+        "data",
+        _load_data_stage,
+        recipe=("data", "seed", "distill.unlabelled", "distill.class_map", *_MODELS),
+        extras=("train",),
+        also=_looks,
+    ),
+    Stage(
+        "finetune",
+        _from("edgetl.train.stage"),
+        recipe=("teacher", *_TRAINING),
+        reads=("data",),
+        roles=_FROM_LABELS,
+        extras=("train",),
+        together=True,
+    ),
+    Stage(
+        "distill",
+        _from("edgetl.distill.stage"),
+        recipe=("student", "distill", *_TRAINING),
+        reads=("data",),
+        roles=_FROM_TEACHER,
+        extras=("train",),
+        together=True,
+        also=_teacher_weights,
+    ),
+    Stage(
+        "prune",
+        _from("edgetl.prune.stage"),
+        recipe=("prune", "export.formats", "data.workers", "bench.threads", "bench.warmup_runs", "bench.min_samples"),
+        reads=("data", "distill"),
+        roles=("unpruned",),
+        extras=("train",),
+        target=True,
+        # Other tools or another machine may find another width; it does not ask, since all training follows it.
+    ),
+    Stage(
+        "control",
+        _from("edgetl.distill.control"),
+        recipe=("student", "distill", "control", *_TRAINING),
+        reads=("data", "distill"),
+        roles=("student",),
+        asked=lambda recipe, _named: recipe.control.seeds > 0,
+        extras=("train",),
+        together=True,
+        also=_teacher_weights,
+    ),
+    Stage(
+        "export",
+        _from("edgetl.export.stage"),
+        recipe=("export",),
+        reads=_TRAINED,
+        roles=("teacher", "student"),
+        extras=("train",),
+        formats=True,
+        tools=("train",),
+        target=True,
+    ),
+    Stage(
+        "quantize",
+        _from("edgetl.quantize.stage"),
+        recipe=("quantize", "student", "distill", "data.max_unreadable", "bench.threads", *_TRAINING),
+        reads=("data", *_TRAINED, "export"),
+        roles=("teacher", "student"),
+        extras=("train",),
+        formats=True,
+        tools=("train",),
+        target=True,
+        also=_calibration,
+    ),
+    Stage(
+        "verify",
+        _from("edgetl.verify.stage"),
+        recipe=("verify", "quantize.max_drop", "quantize.max_flips", "bench.threads"),
+        reads=("data", *_TRAINED, "export", "quantize"),
+        roles=("teacher", "student"),
+        extras=("train",),
+        formats=True,
+        tools=("train",),
+        target=True,
+        machine=True,
+        anew=True,
+    ),
+    Stage(
+        "bench",
+        _from("edgetl.bench.stage"),
+        recipe=("bench", "seed"),
+        reads=("data", "export", "quantize"),
+        roles=("teacher", "student"),
+        formats=True,
+        target=True,
+        machine=True,
+        anew=True,
+    ),
+    Stage(
+        "explain",
+        _from("edgetl.explain.stage"),
+        recipe=("bench.threads", "bench.warmup_runs", "bench.min_samples"),
+        reads=("data", "export", "quantize"),
+        roles=("teacher", "student"),
+        asked=lambda _recipe, named: named,
+        formats=True,
+        target=True,
+        machine=True,
+        anew=True,
+    ),
+    Stage(
+        "report",
+        _from("edgetl.report.stage"),
+        reads=(
+            "data", "finetune", "distill", "control", "export", "quantize", "verify", "bench", "explain",
+        ),
+        roles=("teacher", "student"),
+        extras=("report",),
+        tools=("report",),
+        target=True,
+        lasting=True,
+        also=_other_runs,
+    ),
+)  # fmt: skip
+
+STAGES: dict[str, Stage] = {stage.name: stage for stage in _EVERY}
+CHAIN = tuple(STAGES)
+"""Names of all stages, in order."""
+
+
+def inputs_of(stage: Stage, context: StageContext, recipe: Recipe, formats: tuple[str, ...]) -> str:
+    """Hash of everything that decides what a stage makes; equal hashes mean that it need not run again.
+
+    Args:
+        stage: Its record.
+        context: What it will be handed.
+        recipe: The whole one.
+        formats: Those that are exported.
+    """
+    return hash_of(
+        {
+            "stage": stage.name,
+            "recipe": _without_paths(values_of(recipe, stage.recipe, places=False)),
+            "files": {read: context.folder.files_of(read) for read in stage.reads},
+            "versions": versions(tools_of(stage, formats)) if tools_of(stage, formats) else None,
+            "target": context.target.model_dump() if stage.target else None,
+            "machine": context.device.facts() if stage.machine else None,
+            "also": stage.also(context, recipe),
+        }
+    )
+
+
+def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """Recipe values in which a weights file counts by its content, wherever it lies."""
+    return {
+        name: {**value, "weights": _content(value["weights"])}
+        if isinstance(value, dict) and "weights" in value
+        else value
+        for name, value in values.items()
+    }
+
+
+def _content(weights: str) -> str:
+    file = Path(weights)
+    return sha256_of(file) if file.is_file() else weights
+
+
+def extras_of(stage: Stage, formats: tuple[str, ...]) -> tuple[str, ...]:
+    """What must be installed for a stage."""
+    return (*stage.extras, *(formats if stage.formats else ()))
+
+
+def tools_of(stage: Stage, formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Extras whose versions change what a stage makes."""
+    return (*stage.tools, *(formats if stage.formats else ()))
+
+
+def readers_of(name: str) -> tuple[str, ...]:
+    """Stages that read a stage's files, directly or through others."""
+    direct = {other for other, stage in STAGES.items() if name in stage.reads}
+    return tuple(direct | {further for other in direct for further in readers_of(other)})
+
+
+def lasting() -> tuple[str, ...]:
+    """Stages whose files stay until they are made again."""
+    return tuple(name for name, stage in STAGES.items() if stage.lasting)

@@ -1,0 +1,149 @@
+"""Verbs that make a run: run, distill, finetune."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgetl.cli import options
+from edgetl.cli.app import app
+from edgetl.cli.flags import asked_recipe, recipe_fields
+from edgetl.cli.session import print_plan_and_recipe, session, show, show_forecast
+
+if TYPE_CHECKING:
+    from edgetl.chain.plan import PlannedRun
+    from edgetl.recipe.fields import Recipe
+
+__all__ = ["distill", "finetune", "run"]
+
+
+@app.command(epilog="Example: [bold]edgetl run --data photos --target rpi4[/bold]")
+def run(
+    recipe: options.RecipeFile = None,
+    data: options.Data = None,
+    teacher: options.Teacher = None,
+    student: options.Student = None,
+    weights: options.Weights = None,
+    preset: options.Preset = None,
+    loss: options.Loss = None,
+    unlabelled: options.Unlabelled = None,
+    control: options.Control = False,
+    prune: options.Prune = None,
+    target: options.Target = None,
+    formats: options.Formats = None,
+    out: options.Out = None,
+    seed: options.Seed = None,
+    settings: options.Set = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="First stage to run.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="Last stage to run.")] = None,
+    print_config: options.PrintConfig = False,
+    dry_run: options.DryRun = False,
+    force: options.Force = False,
+    json: options.Json = False,
+) -> None:
+    """Run the whole chain: data, finetune, distill, control (if asked), export, quantize, verify, bench, report.
+
+    What has not changed since the last time is not done again, so an interrupted run goes on where it was.
+    """
+    from edgetl.chain.plan import selection
+
+    flags = recipe_fields(
+        data=data, teacher=teacher, student=student, weights=weights, target=target, formats=formats, seed=seed,
+        preset=preset, loss=loss, unlabelled=unlabelled, control=control, prune=prune,
+    )  # fmt: skip
+    asked = asked_recipe(recipe, flags, settings)
+    _make_student(asked, out, selection(first, last), json, print_config, dry_run, force)
+
+
+@app.command(epilog="Example: [bold]edgetl distill --teacher resnet50 --student mobilenetv2 --data photos[/bold]")
+def distill(
+    recipe: options.RecipeFile = None,
+    data: options.Data = None,
+    teacher: options.Teacher = None,
+    student: options.Student = None,
+    weights: options.Weights = None,
+    preset: options.Preset = None,
+    loss: options.Loss = None,
+    unlabelled: options.Unlabelled = None,
+    control: options.Control = False,
+    prune: options.Prune = None,
+    out: options.Out = None,
+    seed: options.Seed = None,
+    settings: options.Set = None,
+    print_config: options.PrintConfig = False,
+    dry_run: options.DryRun = False,
+    force: options.Force = False,
+    json: options.Json = False,
+) -> None:
+    """Train a small student on a teacher's answers.
+
+    A teacher given by name is fine-tuned first on the same data; one given as a run folder is used as it is.
+
+    Under 'torchrun' (or 'accelerate launch' on GPUs) many processes share the work.
+    """
+    flags = recipe_fields(
+        data=data, teacher=teacher, student=student, weights=weights, seed=seed,
+        preset=preset, loss=loss, unlabelled=unlabelled, control=control, prune=prune,
+    )  # fmt: skip
+    asked = asked_recipe(recipe, flags, settings)
+    _make_student(asked, out, ("data", "finetune", "distill", "control"), json, print_config, dry_run, force)
+
+
+@app.command(epilog="Example: [bold]edgetl finetune --model resnet50 --data photos[/bold]")
+def finetune(
+    recipe: options.RecipeFile = None,
+    model: Annotated[str | None, typer.Option(help="Model name: an alias, a timm name or torchvision:NAME.")] = None,
+    data: options.Data = None,
+    weights: options.Weights = None,
+    out: options.Out = None,
+    seed: options.Seed = None,
+    settings: options.Set = None,
+    print_config: options.PrintConfig = False,
+    dry_run: options.DryRun = False,
+    force: options.Force = False,
+    json: options.Json = False,
+) -> None:
+    """Fine-tune one model on your images, to be a teacher or to be exported as it is."""
+    from edgetl.chain.api import default_out
+    from edgetl.chain.plan import plan_finetuning
+
+    flags = recipe_fields(data=data, teacher=model, teacher_weights=weights, seed=seed)
+    asked = asked_recipe(recipe, flags, settings)
+    place = out or default_out(asked, asked.teacher.model)
+    _make(plan_finetuning(asked, place), asked, json, print_config, dry_run, force)
+
+
+def _make_student(
+    asked: "Recipe",
+    out: Path | None,
+    stages: tuple[str, ...],
+    json: bool,
+    print_config: bool,
+    dry_run: bool,
+    force: bool,
+) -> None:
+    from edgetl.chain.api import default_out
+    from edgetl.chain.plan import plan
+
+    place = out or default_out(asked, asked.student.model)
+    _make(plan(asked, place, stages), asked, json, print_config, dry_run, force)
+
+
+def _make(
+    planned: "tuple[PlannedRun, ...]", asked: "Recipe", json: bool, print_config: bool, dry_run: bool, force: bool
+) -> None:
+    """Print what would run, or run it."""
+    from edgetl.chain.preflight import check
+    from edgetl.chain.running import execute
+
+    if print_config:
+        print_plan_and_recipe(planned, asked)
+        raise typer.Exit
+    place = planned[-1].folder
+    with session(place, json) as reporter:
+        check(planned, reporter, force=force)
+        if dry_run:
+            show_forecast(planned, reporter, json)
+            raise typer.Exit
+        folder = execute(planned, reporter)
+    show(folder, json)

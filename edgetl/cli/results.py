@@ -1,0 +1,126 @@
+"""What a run has, as a person reads it: one line per artifact, the receipt of quantization, reasons, a forecast."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edgetl.bench.recommend import advice
+from edgetl.bench.timings import read_timings
+from edgetl.chain.forecast import Forecast, total_of
+from edgetl.cli.terminal import print_table
+from edgetl.quantize.schema import read_receipt
+from edgetl.runs.artifact import Artifact
+from edgetl.runs.folder import RunFolder
+
+__all__ = ["print_explanation", "print_forecast", "print_run"]
+
+_VERDICTS = {"PASS": "proven", "FAIL": "FAILED", "INCONCLUSIVE": "undecided"}
+
+
+def print_run(folder: RunFolder) -> None:
+    """Write what a run has so far: one line per artifact with whatever was measured."""
+    bench, receipt = read_timings(folder) or {}, read_receipt(folder)
+    verify = folder.read_json("verify.json") if "verify.json" in folder.manifest["files"] else {}
+    proofs, times = _by_file(verify), _by_file(bench)
+    if receipt and not proofs and not times:
+        _print_receipt(receipt)
+    artifacts = folder.artifacts() if folder.stage("export") else []
+    rows = [_row(each, proofs.get(each.file), times.get(each.file)) for each in artifacts]
+    if rows and (proofs or times or not receipt):
+        columns = ["artifact", "top-1", "agrees", "max diff", "p50 ms", "with prep.", "MB", "verdict"]
+        print_table(columns, rows)
+    if bench:
+        print(f"Timed on: {bench['machine']['cpu']} ({bench['machine']['architecture']})")
+    if told := advice(verify, bench):
+        print(told)
+    page = "report.html"
+    print(f"Report: {folder.path / page}" if page in folder.manifest["files"] else f"Run: {folder.path}")
+
+
+def _row(artifact: Artifact, proof: dict[str, Any] | None, timing: dict[str, Any] | None) -> list[str]:
+    measured = proof if proof and "top1" in proof else None
+    return [
+        artifact.file,
+        f"{measured['top1']:.1%}" if measured else "",
+        f"{measured['agreement']:.1%}" if measured else "",
+        f"{measured['max_probability_difference']:.1e}" if measured else "",
+        f"{timing['inference']['p50_ms']:.2f}" if timing else "",
+        f"{timing['with_preprocessing']['p50_ms']:.2f}" if timing else "",
+        f"{artifact.size_bytes / 1e6:.2f}" if timing else "",
+        _VERDICTS[proof["verdict"]["status"]] if proof else "",
+    ]
+
+
+def _print_receipt(receipt: dict[str, Any]) -> None:
+    """Write what each rung of quantization gave, on the validation images."""
+    rows = []
+    for attempt in receipt["attempts"]:
+        found, kept = attempt["measured"], receipt["kept"][attempt["file"]]
+        is_kept = kept and (kept["rung"], kept["note"]) == (attempt["rung"], attempt["note"])
+        numbers = _accuracy(found) if found else [""] * 3
+        more = [f"{found['p50_ms']:.2f}", f"{found['size_bytes'] / 1e6:.2f}"] if found else [""] * 2
+        unmeasured = "DOES NOT RUN" if attempt["problem"] else ""
+        verdict = "inside" if attempt["passed"] else "OUTSIDE" if found else unmeasured
+        name = f"{attempt['format']} {attempt['precision']}: {attempt['rung']} ({attempt['note']})"
+        rows.append([name, *numbers, *more, f"{verdict}, kept" if is_kept else verdict])
+    print_table(["quantized", "top-1", "drop", "changed", "p50 ms", "MB", "bounds"], rows)
+
+
+def print_forecast(found: "Sequence[Forecast]") -> None:
+    """Write a line for each stage of each run, and the sum of the times that are known."""
+    rows = [[str(each.run.folder), each.run.role, each.stage, each.state, each.expectation] for each in found]
+    print_table(["run", "role", "stage", "state", "expected"], rows)
+    print(total_of(found))
+
+
+def _accuracy(found: dict[str, Any]) -> list[str]:
+    """Top-1, drop with its standard error, and answers that change."""
+    drop = f"{100 * found['drop']:.2f} ± {100 * found['drop_error']:.2f}"
+    return [f"{found['top1']:.1%}", drop, f"{found['flips']:.2%}"]
+
+
+def print_explanation(explained: dict[str, Any]) -> None:
+    """Write the reasons for each format: share of the integer file's time, milliseconds, reason and cure."""
+    console = Console(highlight=False)
+    for each in explained["about_machine"]:
+        console.print(_reason(each), end="\n\n")
+    for each in explained["formats"]:
+        headline, *reasons = each["findings"]
+        console.print(f"{each['integer']['file']}: {headline['what']}", style="bold", markup=False)
+        console.print(headline["advice"], markup=False)
+        console.print(_origin(each), style="dim", markup=False)
+        console.print(_reasons(reasons))
+        console.print()
+    fastest, machine = explained["fastest"], explained["machine"]
+    print(f"Fastest here: {fastest['file']}, {fastest['p50_ms']:.3g} ms")
+    print(f"Measured on: {machine['cpu']} ({machine['architecture']})")
+
+
+def _origin(explained: dict[str, Any]) -> str:
+    """What ran the file, and where the shares come from."""
+    runtime, threads = explained["runtime"], explained["threads"]
+    used = f"{threads} thread{'' if threads == 1 else 's'}"
+    return f"{runtime['name']} {runtime['version']} ({runtime['provider']}), {used}. {explained['origin']}"
+
+
+def _reasons(findings: list[dict[str, Any]]) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    table.add_column("share", justify="right")
+    table.add_column("ms", justify="right")
+    table.add_column("why, and what to do")
+    for each in findings:
+        share = "" if each["share"] is None else f"{each['share']:.0%}"
+        time_ms = "" if each["milliseconds"] is None else f"{each['milliseconds']:.3f}"
+        table.add_row(share, time_ms, _reason(each))
+    return table
+
+
+def _reason(finding: dict[str, Any]) -> Text:
+    return Text(finding["what"]).append(f"\n{finding['advice']}", style="dim")
+
+
+def _by_file(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {artifact["file"]: artifact for artifact in report.get("artifacts", [])}

@@ -1,0 +1,81 @@
+"""One command: who hears its progress, how it ends, and what it shows."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from edgetl.errors import ProofFailed
+
+if TYPE_CHECKING:
+    from edgetl.chain.plan import PlannedRun
+    from edgetl.recipe.fields import Recipe
+    from edgetl.runs.folder import RunFolder
+    from edgetl.runs.reporter import Reporter
+
+__all__ = ["print_plan_and_recipe", "session", "show", "show_forecast"]
+
+_INTERRUPTED = 130
+
+
+@contextmanager
+def session(place: Path, json: bool) -> "Iterator[Reporter]":
+    """Give a reporter; show a run whose proof failed before the error, and turn Ctrl-C into a word on how to go on."""
+    from edgetl.cli.terminal import TerminalReporter
+    from edgetl.runs.folder import RunFolder
+    from edgetl.runs.processes import launched
+    from edgetl.runs.reporter import Reporter
+
+    try:
+        yield TerminalReporter() if launched().first else Reporter()
+    except ProofFailed:
+        show(RunFolder.open(place), json)
+        raise
+    except KeyboardInterrupt:
+        print("\nedgetl: interrupted. The same command goes on where it was.", file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def show(folder: "RunFolder", json: bool, *, report: str | None = None) -> None:
+    """Show what a run has, or one stage's report."""
+    from edgetl.cli.results import print_explanation, print_run
+    from edgetl.cli.terminal import print_json
+    from edgetl.runs.processes import launched
+
+    if not launched().first:
+        return
+    if report and json:
+        print_json({"run": str(folder.path), **folder.read_json(report)})
+    elif report:
+        print_explanation(folder.read_json(report))
+    elif json:
+        print_json({"run": str(folder.path), "metrics": folder.manifest["metrics"]})
+    else:
+        print_run(folder)
+
+
+def print_plan_and_recipe(planned: "Sequence[PlannedRun]", recipe: "Recipe") -> None:
+    """Print the recipe that would run, behind comments on the runs that it means."""
+    from edgetl.chain.plan import network_of
+    from edgetl.recipe.template import recipe_template
+
+    for run in planned:
+        made = ", ".join(run.stages) if run.stages else "taken as it is"
+        print(f"# {run.folder}: {run.role}, {network_of(run)}: {made}")
+    print(recipe_template(recipe), end="")
+
+
+def show_forecast(planned: "Sequence[PlannedRun]", reporter: "Reporter", json: bool) -> None:
+    """Show what would run, what is current, and how long it may take."""
+    from edgetl.chain.forecast import forecast
+    from edgetl.cli.results import print_forecast
+    from edgetl.cli.terminal import print_json
+
+    found = forecast(planned, reporter)
+    if json:
+        print_json({"forecast": [each.to_dict() for each in found]})
+    else:
+        print_forecast(found)

@@ -1,0 +1,96 @@
+"""Device profiles: what a device is and what its runtimes read, from `targets/*.yaml`."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from edgetl.errors import ConfigError
+from edgetl.recipe.checking import build, nearest
+from edgetl.recipe.fields import FORMATS, Format, Section
+from edgetl.recipe.reading import load_recipe
+
+__all__ = ["Runtime", "Target", "find_target", "known_targets"]
+
+
+class Runtime(Section):
+    """The oldest release of a format's runtime that the device is expected to have."""
+
+    package: str
+    """Name on PyPI."""
+
+    version: str
+    """Oldest supported release."""
+
+    max_ir: int | None = Field(None, ge=3)
+    """Highest ONNX IR version that it loads."""
+
+    max_opset: int | None = Field(None, ge=7)
+    """Highest ONNX opset that it runs."""
+
+
+class Target(Section):
+    """One device."""
+
+    name: str
+    """What '--target' takes."""
+
+    title: str
+    """What people call it."""
+
+    cpu: str
+    """Cores, clock and instruction set, for readers."""
+
+    architecture: Literal["aarch64", "x86_64"]
+    """As 'uname -m' prints it."""
+
+    threads: int = Field(ge=1, le=256)
+    """Threads that a benchmark uses."""
+
+    memory_mb: int = Field(ge=64)
+    """Main memory, in MB."""
+
+    int8_dot_product: bool
+    """Whether the CPU multiplies and adds 8-bit integers without a 16-bit sum in between."""
+
+    runtimes: dict[Format, Runtime]
+    """The formats that it runs, and by what."""
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The formats that this device runs, in the order used everywhere."""
+        return tuple(name for name in FORMATS if name in self.runtimes)
+
+
+def _folder() -> Path:
+    """Where the profiles are: inside an installed wheel, or at the top of a checkout."""
+    here = Path(__file__).parents[1]
+    inside = here / "_targets"
+    return inside if inside.is_dir() else here.parent / "targets"
+
+
+def known_targets() -> list[Target]:
+    """All profiles that come with edgetl, by name."""
+    return [_read(file) for file in sorted(_folder().glob("*.yaml"))]
+
+
+def find_target(name: str) -> Target:
+    """Find a profile by name, or read one from a YAML file.
+
+    Raises:
+        ConfigError: No such target (the nearest names are offered), or the file says something impossible.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return _read(Path(name))
+    names = [file.stem for file in sorted(_folder().glob("*.yaml"))]
+    if name not in names:
+        near = nearest(name, names, 3)
+        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Known targets: {', '.join(names)}."
+        raise ConfigError("target", f"no target named {name!r}", hint=hint)
+    return _read(_folder() / f"{name}.yaml")
+
+
+def _read(file: Path) -> Target:
+    if not file.is_file():
+        raise ConfigError(str(file), "no such target file", hint="'edgetl targets' lists those that come with edgetl.")
+    return build(Target, load_recipe(file), file.stem)

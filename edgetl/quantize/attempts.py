@@ -1,0 +1,172 @@
+"""Compressed files in competition: each attempt is written, run and judged, and the best one of a file is kept."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from edgetl.errors import RunnerFailed
+from edgetl.quantize.judge import Judge, Judgement
+from edgetl.recipe.fields import Format, Scheme
+from edgetl.runs.quiet import quiet
+from edgetl.runs.reporter import Reporter
+from edgetl.runs.verdict import Limits
+
+__all__ = ["Attempt", "Contender", "Trials"]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to make a file, as the receipt keeps it."""
+
+    file: str
+    """Name of the file that it was for."""
+
+    format: Format
+    precision: Scheme
+    rung: str
+    """A rung of the ladder, or `rounding` for a scheme that has none."""
+
+    note: str
+    judgement: Judgement | None
+    """None if the runtime did not run the file, or there was none to run."""
+
+    passed: bool
+    """Whether the file is inside the bounds on the images that it was judged by."""
+
+    settled: bool
+    """Whether it is so with one standard error to spare, so that nothing further is tried."""
+
+    in_float: tuple[str, ...]
+    """Layers that compute in float."""
+
+    problem: str
+    """Why the file did not run."""
+
+    seconds: float
+    """Since the attempt before it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        names = ("file", "format", "precision", "rung", "note", "passed", "settled", "problem", "seconds")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "in_float": list(self.in_float),
+            "measured": self.judgement.to_dict() if self.judgement else None,
+        }
+
+
+@dataclass
+class Contender:
+    """A file that is to be made, and what was tried for it."""
+
+    name: Format
+    precision: Scheme
+    file: Path
+    """Where the best one is to be."""
+
+    best: Attempt | None = field(default=None, init=False)
+    attempts: list[Attempt] = field(default_factory=list, init=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is inside the bounds."""
+        return self.best is not None and self.best.passed
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing further has to be tried for it."""
+        return self.best is not None and self.best.settled
+
+
+class Trials:
+    """Makes attempts.
+
+    Args:
+        judge: Measures files.
+        limits: The bounds.
+        reporter: Hears what came out.
+    """
+
+    def __init__(self, judge: Judge, limits: Limits, reporter: Reporter) -> None:
+        self.judge, self.limits = judge, limits
+        self._reporter = reporter
+        self._last = time.perf_counter()
+
+    def attempt(
+        self,
+        contender: Contender,
+        rung: str,
+        note: str,
+        write: Callable[[Path], tuple[str, ...]] | None,
+        in_float: tuple[str, ...] = (),
+    ) -> None:
+        """Write a file, run it and judge it; it stays if it is the contender's best.
+
+        Args:
+            contender: Whose file.
+            rung: How it is made.
+            note: More of that, for people.
+            write: Writes it, and returns names of layers that had to stay in float; None if there is nothing to write.
+            in_float: Layers that were left in float on purpose.
+        """
+        judgement, problem = None, ""
+        missing: tuple[str, ...] = ()
+        with TemporaryDirectory(dir=contender.file.parent, prefix=".attempt-") as folder:
+            file = Path(folder) / contender.file.name
+            if write:
+                with quiet():
+                    missing = write(file)
+                judgement, problem = self._judged(file)
+            attempt = Attempt(
+                file=contender.file.name,
+                format=contender.name,
+                precision=contender.precision,
+                rung=rung,
+                note=note,
+                judgement=judgement,
+                passed=judgement is not None and judgement.score.verdict(self.limits).passed,
+                settled=judgement is not None and judgement.score.excess(self.limits) == 0,
+                in_float=tuple(sorted({*in_float, *missing})),
+                problem=problem,
+                seconds=self._lap(),
+            )
+            contender.attempts.append(attempt)
+            if judgement and (contender.best is None or self._excess(attempt) < self._excess(contender.best)):
+                contender.best = attempt
+                for made in Path(folder).iterdir():
+                    made.replace(contender.file.parent / made.name)
+        self._reporter.say(_told(attempt))
+
+    def _judged(self, file: Path) -> tuple[Judgement | None, str]:
+        """What was measured of a file, or why it does not run."""
+        try:
+            with self._reporter.library("judging inference"):
+                return self.judge.judge(file), ""
+        except RunnerFailed as cause:
+            return None, str(cause)
+
+    def _lap(self) -> float:
+        """Seconds since the last attempt."""
+        last, self._last = self._last, time.perf_counter()
+        return round(self._last - last, 3)
+
+    def _excess(self, attempt: Attempt) -> tuple[float, float]:
+        """How far an attempt is out of bounds, and then how many answers it changes."""
+        assert attempt.judgement
+        found = attempt.judgement.score
+        return found.excess(self.limits), found.flips
+
+
+def _told(attempt: Attempt) -> str:
+    start = f"{attempt.format} {attempt.precision}, {attempt.rung} ({attempt.note})"
+    if attempt.judgement is None:
+        return f"{start}: does not run ({attempt.problem})" if attempt.problem else start
+    found = attempt.judgement.score
+    verdict = "" if attempt.passed else ", out of bounds"
+    return (
+        f"{start}: top-1 {found.top1:.2%} (drop {100 * found.drop:.2f} ± {100 * found.drop_error:.2f} points),"
+        f" {found.flips:.2%} of the answers change{verdict}"
+    )

@@ -1,0 +1,84 @@
+"""Plans for one network: its graph made ready once, then as many plans as are asked for."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import fx
+
+from edgetl.quantize.centre import centre_pixels, first_layer
+from edgetl.quantize.graph import copied, folded_graph, layers_of
+from edgetl.quantize.plan import Plan
+from edgetl.quantize.points import input_point
+from edgetl.quantize.sweep import SweepSettings, sweep
+from edgetl.runner.contract import Contract
+from edgetl.zoo.deployable import Deployable
+
+__all__ = ["Planner"]
+
+_PROBES = 2
+
+
+class Planner:
+    """Plans the integer form of a network.
+
+    Args:
+        deployable: The network.
+        contract: Its contract.
+        images_NHWC: Calibration images, `(N, H, W, 3)`.
+    """
+
+    def __init__(self, deployable: Deployable, contract: Contract, images_NHWC: NDArray[np.uint8]) -> None:
+        self.traced = folded_graph(deployable, contract)
+        """The graph as it was traced, in which a file's tensors are found again."""
+
+        self.probes_NHWC = images_NHWC[:_PROBES]
+        """Images that tell tensors apart."""
+
+        self.images_NHWC = images_NHWC
+        self.centred = copied(self.traced)
+        """The graph that is planned, with the mean on a whole pixel value where that can be."""
+
+        self._input = centre_pixels(self.centred)
+
+    @property
+    def layers(self) -> int:
+        """How many layers have weights to round."""
+        return sum(1 for _ in layers_of(self.traced))
+
+    def plan(
+        self,
+        settings: SweepSettings,
+        advance: Callable[[], None] = lambda: None,
+        *,
+        part: slice = slice(None),
+        change: Callable[[fx.GraphModule], object] | None = None,
+    ) -> Plan:
+        """Quantize after training.
+
+        Args:
+            settings: What may be chosen.
+            advance: Called after each layer.
+            part: Which of the calibration images to take.
+            change: Makes weights of a copy of the graph easier to round; the copy has to compute the same.
+        """
+        first = first_layer(self.traced)
+        # Where the first layer stays in float, its bias does, and so the mean must.
+        pixels = (
+            settings.activations == "static"
+            and self._input is not None
+            and first is not None
+            and first.name not in settings.in_float
+        )
+        graph = self.centred if pixels else self.traced
+        if change:
+            graph = copied(graph)
+            change(graph)
+        fixed = {input_point(graph).name: self._input} if pixels and self._input else {}
+        plan = sweep(graph, self.images_NHWC[part], settings, fixed=fixed, advance=advance)
+        return replace(plan, pixels=pixels)
+
+    def graph_of(self, plan: Plan) -> fx.GraphModule:
+        """The graph for which a plan was made."""
+        return self.centred if plan.pixels else self.traced

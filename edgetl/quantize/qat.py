@@ -1,0 +1,91 @@
+"""Quantization-aware training: the student goes on learning from its teacher as the integers that it will be.
+
+BatchNorm is folded, every rounding is in place (Jacob et al., 2018, arXiv 1712.05877), and what is trained is the plan
+itself: all formats get the same integers, and nothing is estimated or converted afterwards.
+"""
+
+from dataclasses import replace
+
+from torch import fx
+
+from edgetl.data.index import read_index
+from edgetl.data.loader import Order
+from edgetl.data.views import Views
+from edgetl.distill.lesson import open_lesson
+from edgetl.distill.objective import FEATURE_LOSSES
+from edgetl.quantize.plan import Plan
+from edgetl.quantize.trainable import TrainablePlan
+from edgetl.quantize.widths import paired_width
+from edgetl.recipe.fields import Recipe
+from edgetl.runs.stage import StageContext
+from edgetl.train.loop import Record, Training, fit
+from edgetl.train.stage import FromLabels
+
+__all__ = ["train_aware"]
+
+_CHECKPOINTS = "quantize/qat"
+_TITLE = "Quantization-aware training"
+
+
+def train_aware(context: StageContext, graph: fx.GraphModule, plan: Plan) -> tuple[Plan, list[Record]]:
+    """Train a plan on the run's training images; a killed training goes on where it was.
+
+    The loss is the distillation's, on the teacher's stored answers; without a teacher it is the labels'.
+
+    Args:
+        context: The stage's context.
+        graph: What the plan is for.
+        plan: Where to start; its weights have to be fit for sums of 16 bits, so that every format can have them.
+
+    Returns:
+        The plan, and one record per epoch.
+    """
+    network = TrainablePlan(graph, plan, paired_width, learn_steps=False)
+    short = replace(context, recipe=_short(context.recipe))
+    if context.teachers:
+        lesson = open_lesson(replace(context, recipe=_as_distilled(context.recipe)), _CHECKPOINTS)
+        lesson.prepare()
+        records = replace(lesson, context=short).teach(network, context.recipe.seed, _CHECKPOINTS, _TITLE)
+    else:
+        records = fit(network, _alone(short), short)
+    return network.cpu().finished(), records
+
+
+def _as_distilled(recipe: Recipe) -> Recipe:
+    """The recipe whose question the teacher has answered already; only what it asks is of use here."""
+    return recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"keep_pixels": "never"})})
+
+
+def _short(recipe: Recipe) -> Recipe:
+    """The recipe of this training: a few epochs at a small rate, and no losses that look inside the student."""
+    losses = {name: weight for name, weight in recipe.distill.loss.items() if name not in FEATURE_LOSSES}
+    student = {
+        "epochs": recipe.quantize.qat_epochs,
+        "learning_rate": recipe.quantize.qat_learning_rate,
+        "weight_decay": 0.0,
+        "resize_from": 1.0,
+        "average_decay": 0.0,
+    }
+    return recipe.model_copy(
+        update={
+            "student": recipe.student.model_copy(update=student),
+            "distill": recipe.distill.model_copy(update={"loss": losses or {"kd": 1.0}}),
+        }
+    )
+
+
+def _alone(context: StageContext) -> Training:
+    recipe, index = context.recipe, read_index(context.folder)
+    samples, config = index.split("train"), recipe.student
+    return Training(
+        title=_TITLE,
+        checkpoints=_CHECKPOINTS,
+        section="student",
+        config=config,
+        index=index,
+        samples=samples,
+        views=Views(context.contract, recipe.augment, recipe.seed),
+        order=Order(len(samples), config.batch_size, recipe.seed),
+        objective=FromLabels(config.label_smoothing),
+        epochs=config.epochs,
+    )

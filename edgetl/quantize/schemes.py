@@ -1,0 +1,111 @@
+"""Ways to keep numbers in fewer bits that need no ladder, and why some runtimes are not given some of them.
+
+| scheme | weights | activations | what it is for |
+|---|---|---|---|
+| `w8a8` | 8 bits | 8 bits, ranges from calibration images | speed and size, see `ladder.py` |
+| `fp16` | half precision | float | half the size, the time and the answers of float |
+| `w8` | 8 bits | float | a quarter of the size, the time of float |
+| `dynamic` | 8 bits | 8 bits, ranges from each image | speed of networks of matrix products |
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import fx
+
+from edgetl.quantize.formats import Quantizer
+from edgetl.quantize.graph import Layer, layers_of
+from edgetl.quantize.plan import Plan
+from edgetl.quantize.planner import Planner
+from edgetl.quantize.sweep import SweepSettings
+from edgetl.quantize.widths import Width, full_width
+from edgetl.recipe.fields import Format, Scheme
+from edgetl.runner.contract import Contract
+
+__all__ = ["NOTES", "SchemeWriter", "refusal"]
+
+NOTES: dict[Scheme, str] = {
+    "fp16": "weights in half precision",
+    "w8": "weights in 8 bits",
+    "dynamic": "inputs of matrix products in 8 bits, too",
+}
+
+_REASONS: dict[tuple[Scheme, Format], str] = {
+    ("w8", "onnx"): "ONNX Runtime decodes weights at every inference, and is slower than with float ones; use fp16",
+    ("dynamic", "openvino"): "OpenVINO rounds activations by itself where that is faster; give it w8",
+}
+_MATRIX_SHARE = 0.5
+_IMAGES = 64
+"""Calibration images for weights alone: more change little, and float tensors of all are in memory at once."""
+
+
+def refusal(scheme: Scheme, name: Format, graph: fx.GraphModule) -> str:
+    """Why a runtime would gain nothing from a scheme, for the user; empty if it would.
+
+    Args:
+        scheme: What was asked for.
+        name: The format.
+        graph: The folded network.
+    """
+    if reason := _REASONS.get((scheme, name)):
+        return reason
+    if scheme == "dynamic" and (share := _matrix_share(graph)) < _MATRIX_SHARE:
+        return f"only matrix products gain from it, in which this network has {share:.1%} of its multiplications"
+    return ""
+
+
+def _matrix_share(graph: fx.GraphModule) -> float:
+    """The part of a network's multiplications that is in matrix products, as a fraction of 1."""
+    counts = {layer: layer.weight.numel() * _places(layer) for layer in layers_of(graph)}
+    products = sum(count for layer, count in counts.items() if not layer.is_convolution)
+    return products / sum(counts.values())
+
+
+def _places(layer: Layer) -> int:
+    """How often a layer's weights are used for one image."""
+    shape = layer.node.meta["val"].shape
+    places = 1
+    for size in shape[2:] if layer.is_convolution else shape[1:-1]:
+        places *= int(size)
+    return places
+
+
+class SchemeWriter:
+    """Writes files in schemes that need no ladder; a plan is made once for all formats that can have it.
+
+    Args:
+        planner: Makes plans.
+        contract: Goes into the files.
+    """
+
+    def __init__(self, planner: Planner, contract: Contract) -> None:
+        self._planner, self._contract = planner, contract
+        self._plans: dict[tuple[Scheme, Callable[[Layer], Width]], Plan] = {}
+
+    def write(
+        self, scheme: Scheme, quantizer: Quantizer, width: Callable[[Layer], Width], file: Path
+    ) -> tuple[str, ...]:
+        """Write a file; returns the names of layers that had to stay in float.
+
+        Args:
+            scheme: `fp16`, `w8` or `dynamic`.
+            quantizer: Of the format.
+            width: Bounds on weights that meet rounded inputs.
+            file: Where to.
+        """
+        if scheme == "fp16":
+            quantizer.write_half(self._contract, file)
+            return ()
+        plan = self._plan(scheme, width if scheme == "dynamic" else full_width)
+        return quantizer.write(plan, self._contract, file)
+
+    def _plan(self, scheme: Scheme, width: Callable[[Layer], Width]) -> Plan:
+        if (scheme, width) not in self._plans:
+            filters = (layer.name for layer in layers_of(self._planner.traced) if layer.is_convolution)
+            settings = (
+                SweepSettings(width, activations="dynamic", in_float=frozenset(filters))
+                if scheme == "dynamic"
+                else SweepSettings(width, activations="float")
+            )
+            self._plans[scheme, width] = self._planner.plan(settings, part=slice(_IMAGES))
+        return self._plans[scheme, width]

@@ -1,0 +1,63 @@
+"""Recipes that come with edgetl: the digits, how much training a preset buys, and losses as flags name them."""
+
+from typing import Any
+
+from edgetl.errors import ConfigError
+
+__all__ = ["digits_recipe", "preset_values", "read_losses"]
+
+# Handwritten digits are 8 x 8 pixels, must not be mirrored, and have no pretrained teacher.
+_DIGITS: dict[str, Any] = {
+    "data": {"path": "digits", "image_size": 16, "resize": "squash"},
+    "augment": {"crop_area": 0.9, "flip": False, "rotate_degrees": 12.0, "shift_fraction": 0.1, "colour": 0.0},
+    "teacher": {"model": "resnet50", "weights": "none", "epochs": 7, "learning_rate": 0.001},
+    "student": {"model": "mobilenetv2", "weights": "none", "epochs": 12, "learning_rate": 0.004},
+}
+
+
+def digits_recipe() -> dict[str, Any]:
+    """The embedded recipe that runs when neither a recipe nor `--data` is given, as plain data."""
+    return {section: dict(values) for section, values in _DIGITS.items()}
+
+
+# How much training buys the student; docs/distillation.md has what each gains and costs.
+_PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"student.epochs": 15, "student.resize_from": 0.6},
+    "balanced": {"student.epochs": 60, "student.resize_from": 0.6},
+    "patient": {
+        "student.epochs": 300,
+        "distill.mixup": 0.5,
+        "student.resize_from": 0.6,
+        "student.average_decay": 0.999,
+    },
+}
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """What a preset sets, by dotted name.
+
+    Raises:
+        ConfigError: There is no such preset.
+    """
+    if name not in _PRESETS:
+        hint = "A recipe's file is given without the flag." if name.endswith((".yaml", ".yml")) else ""
+        raise ConfigError("--recipe", f"expected one of {', '.join(_PRESETS)}, got {name!r}", hint=hint)
+    return dict(_PRESETS[name])
+
+
+def read_losses(text: str) -> dict[str, Any]:
+    """Read `kd=0.9,hard=0.1`; a loss without a weight has 1.
+
+    Raises:
+        ConfigError: A weight is no number, or a loss comes twice.
+    """
+    weights: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, weight = (piece.strip() for piece in part.partition("="))
+        if name in weights:
+            raise ConfigError("--loss", f"{name} comes twice")
+        try:
+            weights[name] = float(weight) if weight else 1.0
+        except ValueError:
+            raise ConfigError("--loss", f"expected a number behind {name}=, got {weight!r}") from None
+    return weights

@@ -1,0 +1,111 @@
+"""The runner in a process of its own: its answers, its refusals, its deaths."""
+
+import json
+import signal
+import sys
+
+import psutil
+import pytest
+import tiny
+
+from edgetl.devices.local import call_runner
+from edgetl.runner.errors import RunnerError
+
+
+@pytest.fixture
+def time_arguments(tmp_path):
+    model = tiny.build("onnx", tmp_path)
+    files = tiny.write_list(tmp_path / "files.json", tiny.write_images(tmp_path / "images", tiny.some_images(3)))
+    return ["time", str(model), "--files", str(files), "--min-samples", "4"]
+
+
+@pytest.fixture
+def dying_runner(monkeypatch, tmp_path):
+    """Lets the child run other code, by standing in for the interpreter."""
+
+    def install(code):
+        stand_in = tmp_path / "python"
+        stand_in.write_text(f"#!{sys.executable}\n{code}\n", encoding="utf-8")
+        stand_in.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(stand_in))
+
+    return install
+
+
+def children():
+    return [child for child in psutil.Process().children() if "edgetl.runner" in " ".join(child.cmdline())]
+
+
+def test_an_answer_comes_back_as_data(time_arguments):
+    answer = call_runner([*time_arguments, "--min-seconds", "0"], timeout_s=60)
+    assert len(answer["infer_s"]) == 4
+    assert answer["runtime"]["name"] == "onnxruntime"
+
+
+def test_the_memory_of_the_child_is_its_own(time_arguments):
+    ballast = bytearray(b"x") * 400_000_000
+    answer = call_runner([*time_arguments, "--min-seconds", "0"], timeout_s=60)
+    assert answer["peak_rss_bytes"] < len(ballast)
+
+
+def test_files_of_the_current_folder_are_not_imported(time_arguments, monkeypatch, tmp_path):
+    (tmp_path / "numpy.py").write_text("raise RuntimeError", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert call_runner([*time_arguments, "--min-seconds", "0"], timeout_s=60)["infer_s"]
+
+
+def test_a_refusal_keeps_its_words(tmp_path):
+    files = tiny.write_list(tmp_path / "files.json", [tmp_path / "image.png"])
+    with pytest.raises(RunnerError, match=r"gone\.onnx: no such file$"):
+        call_runner(["time", str(tmp_path / "gone.onnx"), "--files", str(files)], timeout_s=60)
+
+
+def test_wrong_usage_keeps_its_words():
+    with pytest.raises(RunnerError, match=r"exit status 2 \(.*the following arguments are required: --files\)"):
+        call_runner(["time", "model.onnx"], timeout_s=60)
+
+
+def test_a_child_that_takes_too_long_is_stopped(time_arguments):
+    with pytest.raises(RunnerError, match=r"^runner time .*model\.onnx: no answer within 2 s, so it was stopped$"):
+        call_runner([*time_arguments, "--min-seconds", "600"], timeout_s=2)
+    assert children() == []
+
+
+def test_a_child_does_not_outlive_an_interrupt(time_arguments):
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call_runner([*time_arguments, "--min-seconds", "600"], timeout_s=60)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert children() == []
+
+
+def test_a_crash_names_its_signal_and_the_last_words(dying_runner):
+    dying_runner("import os, sys; print('bad kernel', file=sys.stderr, flush=True); os.kill(os.getpid(), 11)")
+    with pytest.raises(RunnerError, match=r"^runner predict m\.onnx: killed by SIGSEGV \(bad kernel\)"):
+        call_runner(["predict", "m.onnx"], timeout_s=60)
+
+
+def test_a_bug_keeps_its_traceback_as_a_note(dying_runner):
+    dying_runner("raise KeyError('lost')")
+    with pytest.raises(RunnerError, match=r"exit status 1 \(KeyError: 'lost'\)") as caught:
+        call_runner(["predict", "m.onnx"], timeout_s=60)
+    assert "Traceback" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("printed", ["", "not json", "3"])
+def test_an_answer_that_is_none_is_an_error(dying_runner, printed):
+    dying_runner(f"print({printed!r})")
+    with pytest.raises(RunnerError, match="exit status 0"):
+        call_runner(["predict", "m.onnx"], timeout_s=60)
+
+
+def test_chatter_before_the_answer_is_skipped(dying_runner):
+    dying_runner(f"print('loading plugins'); print({json.dumps({'images': 1})!r})")
+    assert call_runner(["predict", "m.onnx"], timeout_s=60) == {"images": 1}
