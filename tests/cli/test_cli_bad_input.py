@@ -112,7 +112,7 @@ def test_a_run_folder_that_is_not_there_is_not_looked_for_as_a_model(edgetl, str
 
 def test_a_typo_in_the_student_is_found_before_a_changed_teacher_is_trained(refused, run_copy, stripes):
     changed = ("--teacher", "test_vit", "--student", "test_efficientnett")
-    message = refused("run", "--data", stripes, *changed, *quick(), "--out", run_copy)
+    message = refused("run", "--data", stripes, *changed, *quick(), "--out", run_copy, "--force")
     assert "test_efficientnett: no model has this name" in message
 
 

@@ -87,8 +87,8 @@ def test_what_a_verb_does_not_read_cannot_be_set_for_it(edgetl, run_copy):
     done = edgetl("bench", run_copy, "--set", "student.epochs=5")
     assert done.returncode == 2
     assert done.stderr == (
-        "edgetl: student.epochs: 'edgetl bench' does not read it. It reads bench, seed. 'edgetl run' makes the run again"
-        " from another recipe.\n"
+        "edgetl: student.epochs: 'edgetl bench' does not read it. It reads bench, seed."
+        " 'edgetl run' makes the run again from another recipe.\n"
     )
     assert (run_copy / "manifest.json").read_bytes() == before
 
