@@ -1,5 +1,7 @@
 """The runner's command line: one JSON object on standard output, and 0 or 2."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
@@ -9,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from edgetl.runner.backends.base import Session
-from edgetl.runner.commands import predict, profile_model, read_contract, read_list, time_model
-from edgetl.runner.errors import RunnerError
+from .backends.base import Session
+from .commands import predict, profile_model, read_contract, read_list, time_model
+from .errors import RunnerError
+
+_PROGRAM = f"python -m {__package__}"
+"""The runner goes by two names: `edgetl.runner`, and alone `edgetl_runner`."""
 
 _ABOUT = """\
 Run one model file that edgetl made, on the machine where this is started.
@@ -19,13 +24,14 @@ Run one model file that edgetl made, on the machine where this is started.
 Needs Python, NumPy, Pillow and the runtime of the file: onnxruntime for .onnx, openvino for .xml, ai-edge-litert or
 tflite-runtime for .tflite. How an image file becomes the model's input is read from the model itself.
 """
-_AFTER = """\
-Each command prints one JSON object. On an error that is {"error": "what, where, what to do"}, and the exit status is 2.
+_AFTER = f"""\
+Each command prints one JSON object. On an error that is {{"error": "what, where, what to do"}}, and the exit status
+is 2.
 
 examples:
-  python -m edgetl.runner predict model.w8a8.tflite --files images.json --out probabilities.npy
-  python -m edgetl.runner time model.fp32.onnx --files images.json --threads 4
-  python -m edgetl.runner profile model.w8a8.onnx --files images.json --threads 4
+  {_PROGRAM} predict model.w8a8.tflite --files images.json --out probabilities.npy
+  {_PROGRAM} time model.fp32.onnx --files images.json --threads 4
+  {_PROGRAM} profile model.w8a8.onnx --files images.json --threads 4
 """
 
 
@@ -75,7 +81,7 @@ def _profile(options: argparse.Namespace) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m edgetl.runner", description=_ABOUT, epilog=_AFTER, formatter_class=raw)
+    parser = argparse.ArgumentParser(_PROGRAM, description=_ABOUT, epilog=_AFTER, formatter_class=raw)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     predicting = commands.add_parser(
         "predict",

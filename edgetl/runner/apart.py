@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.runner.launch import call_runner
+from .launch import call_runner
 
 __all__ = ["predict_apart", "profile_apart", "time_apart"]
 

@@ -1,5 +1,7 @@
 """What the runner does: predict files, and time a model on them. Both return facts as plain JSON data."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -9,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.runner.backends import backend_for, open_model
-from edgetl.runner.backends.base import Backend, Session
-from edgetl.runner.contract import Contract, UnreadableImage, load_image
-from edgetl.runner.errors import BrokenModel, RunnerError
-from edgetl.runner.memory import peak_rss_bytes, rss_bytes
-from edgetl.runner.timing import time_calls
+from .backends import backend_for, open_model
+from .backends.base import Backend, Session
+from .contract import Contract, UnreadableImage, load_image
+from .errors import BrokenModel, RunnerError
+from .memory import peak_rss_bytes, rss_bytes
+from .timing import time_calls
 
 __all__ = ["predict", "profile_model", "read_contract", "read_list", "time_model"]
 

@@ -5,6 +5,8 @@ outside the graph (decode, EXIF, colour, resize, crop) is done by `preprocess` h
 (cast, mean and std, layout, softmax) is recorded so that a reader can check it.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -126,7 +128,7 @@ class Contract:
         return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Contract":
+    def from_dict(cls, data: dict[str, Any]) -> Contract:
         """Read what `to_dict` wrote.
 
         Raises:
@@ -153,6 +155,6 @@ class Contract:
             raise ValueError(f"contract holds a value of the wrong type ({cause})") from cause
 
     @classmethod
-    def from_json(cls, text: str) -> "Contract":
+    def from_json(cls, text: str) -> Contract:
         """Read what `to_json` wrote."""
         return cls.from_dict(json.loads(text))

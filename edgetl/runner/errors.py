@@ -1,5 +1,7 @@
 """What can go wrong in the runner, each with one line that says what to do."""
 
+from __future__ import annotations
+
 __all__ = ["BrokenModel", "MissingRuntime", "RunnerError", "UnsupportedDevice", "WrongImages"]
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from edgetl.runner.errors import RunnerError
+from .errors import RunnerError
 
 __all__ = ["call_runner"]
 

@@ -1,5 +1,7 @@
 """Keep libraries from reporting home: a measuring tool sends nothing anywhere."""
 
+from __future__ import annotations
+
 import sys
 
 __all__ = ["switch_off_telemetry"]

@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 from importlib.metadata import EntryPoint, EntryPoints
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,6 +94,14 @@ def test_a_missing_runtime_names_the_extra(name, monkeypatch):
     monkeypatch.setitem(sys.modules, backend.module, None)
     with pytest.raises(MissingRuntime, match=rf"pip install 'edgetl\[{backend.extra}\]'"):
         backend.runtime()
+
+
+def test_tflite_runtime_beside_numpy_2_is_refused_with_the_cure(monkeypatch):
+    """The library itself answers with a page of warnings and a SystemError."""
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    monkeypatch.setitem(sys.modules, "tflite_runtime", SimpleNamespace(__version__="2.14.0"))
+    with pytest.raises(MissingRuntime, match=r"^tflite-runtime 2\.14\.0 does not work .* pip install 'numpy<2'$"):
+        find_backend("litert").runtime()
 
 
 @pytest.mark.parametrize(("name", "options"), [("litert", {"batch": 4}), ("openvino", {"batch": 5})])
