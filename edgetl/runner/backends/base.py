@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import BrokenModel, MissingRuntime, UnsupportedDevice, WrongImages
 from ..operators import Profile
+from ..telemetry import switch_off_telemetry
 
 __all__ = ["Backend", "Session", "UnsupportedDevice"]
 
@@ -64,11 +65,12 @@ class Backend(ABC):
 
     @classmethod
     def runtime(cls) -> Any:
-        """Import the runtime.
+        """Import the runtime, without its reporting home, which would run beside what is timed.
 
         Raises:
             MissingRuntime: It is not installed, or is but does not load.
         """
+        switch_off_telemetry()
         return cls._import(cls.module)
 
     @abstractmethod

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..contract import METADATA_KEY
 from ..operators import Operator, Profile
-from ..telemetry import switch_off_telemetry
 from .base import Backend, Session, UnsupportedDevice
 
 __all__ = ["OpenVinoBackend"]
@@ -44,12 +43,6 @@ class OpenVinoBackend(Backend):
         with self._loading():
             self._request_for(self.batch or 1)
         self._check_promises(ov)
-
-    @classmethod
-    def runtime(cls) -> Any:
-        """Import OpenVINO without its reporting home, which would run beside what is timed."""
-        switch_off_telemetry()
-        return super().runtime()
 
     def prepare(self, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         return [np.ascontiguousarray(images)]
