@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import UnreadableImage
 
 __all__ = ["CONTRACT_SCHEMA", "METADATA_KEY", "Contract", "UnreadableImage", "load_image"]
 
@@ -28,10 +30,6 @@ _KINDS = ("JPEG", "PNG", "WEBP", "BMP")
 """Decoders that may touch a file, whatever it is called."""
 
 _MAX_PIXELS = 178_956_970  # Pillow's own bound of a decompression bomb, as an error instead of a warning
-
-
-class UnreadableImage(ValueError):
-    """A file that does not decode to an image; the text says why."""
 
 
 def load_image(source: Path | bytes) -> Image.Image:
@@ -59,6 +57,8 @@ def load_image(source: Path | bytes) -> Image.Image:
             return upright.convert("RGB")
     except UnreadableImage:
         raise
+    except UnidentifiedImageError as cause:  # Pillow's own text names an object of ours
+        raise UnreadableImage("is no JPEG, PNG, WebP or BMP") from cause
     # Pillow's decoders raise these for damaged files, SyntaxError (PNG) and struct.error's parent included.
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, ArithmeticError) as cause:
         raise UnreadableImage(str(cause) or type(cause).__name__) from cause

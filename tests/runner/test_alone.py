@@ -1,6 +1,7 @@
 """The runner imports nothing of edgetl, so that the same folder is also a distribution of its own."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,3 +38,13 @@ def test_both_distributions_have_one_version():
 
 def test_the_licence_is_the_projects():
     assert (ROOM / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_importing_the_package_loads_nothing_but_has_the_names():
+    assert edgetl.runner.Model.__name__ == "Model"
+    with pytest.raises(AttributeError, match=r"module 'edgetl\.runner' has no attribute 'nothing'"):
+        _ = edgetl.runner.nothing
+    code = "import sys, edgetl.runner; print({'numpy', 'PIL', 'onnxruntime'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+    assert set(edgetl.runner.__all__) == set(dir(edgetl.runner))
