@@ -96,6 +96,15 @@ def test_a_missing_runtime_names_the_extra(name, monkeypatch):
         backend.runtime()
 
 
+def test_a_runtime_that_does_not_load_says_what_it_must_fit(monkeypatch, tmp_path):
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('libstdc++.so.6: too old')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    message = rf"^onnxruntime is installed but does not load \(libstdc.*\)\. .* NumPy {np.__version__}$"
+    with pytest.raises(MissingRuntime, match=message):
+        find_backend("onnxruntime").runtime()
+
+
 def test_tflite_runtime_beside_numpy_2_is_refused_with_the_cure(monkeypatch):
     """The library itself answers with a page of warnings and a SystemError."""
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)

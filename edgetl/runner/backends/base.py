@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -186,7 +187,9 @@ class Backend(ABC):
                 raise MissingRuntime(f"{module} is installed but incomplete ({cause}). Install it again") from cause
             raise MissingRuntime(f"{module} is not installed. Run: pip install {cls._what_to_install()}") from cause
         except ImportError as cause:
-            raise MissingRuntime(f"{module} is installed but does not load ({_last_line(cause)})") from cause
+            cure = f"Install a release for Python {platform.python_version()} and NumPy {np.__version__}"
+            problem = f"{module} is installed but does not load ({_last_line(cause)})"
+            raise MissingRuntime(f"{problem}. {cure}") from cause
 
     @classmethod
     def _what_to_install(cls) -> str:
