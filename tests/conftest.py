@@ -19,6 +19,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew; review the diff like code")
 
 
+# Folders whose tests share what takes long to make go to one worker; the longest start first.
+GROUPS = {"cli": "chain", "quantize": "integers", "export": "integers", "explain": "integers"}
+FIRST = ("integers", "chain", "distill", "train", "prune")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def group_of(item: pytest.Item) -> str:
+        return GROUPS.get(item.path.parent.name, item.path.parent.name)
+
+    order = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(group_of(item), len(FIRST)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """Compare a text with a file of tests/golden: `golden("help-run.txt", text)`."""
