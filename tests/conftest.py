@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # Folders whose tests share what takes long to make go to one worker; the longest start first.
-GROUPS = {"cli": "chain", "quantize": "integers", "export": "integers", "explain": "integers"}
+GROUPS = {"cli": "chain", "tests": "chain", "quantize": "integers", "export": "integers", "explain": "integers"}
 FIRST = ("integers", "chain", "distill", "train", "prune")
 
 
