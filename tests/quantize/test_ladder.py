@@ -8,13 +8,15 @@ from heard import Heard
 from nets import contract, images, network
 from PIL import Image
 
+from edgetl.devices.local import LocalDevice
 from edgetl.devices.profiles import find_target
-from edgetl.export.stage import SUFFIX, write_artifact
+from edgetl.export.formats import SUFFIX
+from edgetl.export.writing import write_artifact
 from edgetl.quantize.attempts import Trials
 from edgetl.quantize.family import Family
 from edgetl.quantize.formats import quantizer_for
 from edgetl.quantize.grids import Grid
-from edgetl.quantize.judge import HeldOut, Judge, Limits
+from edgetl.quantize.judge import HeldOut, Judge
 from edgetl.quantize.ladder import Ladder, Open
 from edgetl.quantize.plan import Plan, Simulation
 from edgetl.quantize.planner import Planner
@@ -24,6 +26,7 @@ from edgetl.quantize.sweep import SweepSettings, sweep
 from edgetl.quantize.widths import full_width
 from edgetl.recipe.fields import RUNGS, QuantizeConfig, Recipe
 from edgetl.runs.quiet import quiet
+from edgetl.runs.verdict import Limits
 
 UNTRAINED = tuple(rung for rung in RUNGS if rung != "qat")
 VALIDATION = images(120, seed=1)
@@ -51,7 +54,7 @@ def case(tmp_path_factory):
             write_artifact(name, deployable, contract(), file, find_target("linux-x86"))
     labels_N = reference_NK.argmax(1)
     held_out = HeldOut(VALIDATION[:40], labels_N[:40], reference_NK[:40])
-    return Case(planner, Judge(files, labels_N, reference_NK, threads=1), held_out, sources)
+    return Case(planner, Judge(files, labels_N, reference_NK, LocalDevice(), threads=1), held_out, sources)
 
 
 def asked(rungs, reporter):

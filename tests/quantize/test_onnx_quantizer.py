@@ -9,7 +9,7 @@ import pytest
 from nets import contract, images, network
 
 from edgetl.devices.profiles import find_target
-from edgetl.export.stage import write_artifact
+from edgetl.export.writing import write_artifact
 from edgetl.quantize.graph import layers_of
 from edgetl.quantize.onnx import OnnxQuantizer
 from edgetl.quantize.plan import Simulation

@@ -12,7 +12,7 @@ from nets import contract, images, network
 from torch import nn
 
 from edgetl.devices.profiles import find_target
-from edgetl.export.stage import write_artifact
+from edgetl.export.writing import write_artifact
 from edgetl.quantize.centre import centre_pixels
 from edgetl.quantize.graph import folded_graph, is_layer, layers_of
 from edgetl.quantize.openvino import OpenvinoQuantizer
