@@ -16,6 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgetl.runner import __version__
+
 if TYPE_CHECKING:
     from edgetl.chain.api import run as run
     from edgetl.errors import EdgetlError as EdgetlError
@@ -36,8 +38,6 @@ __all__ = [
     "open_run",
     "run",
 ]
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Contract": "edgetl.runner.contract",

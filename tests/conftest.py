@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from shell import Edgetl, environment_of, paint_folder, quick
+from shell import Edgetl, environment_of, in_process, paint_folder, quick
 
 from edgetl.runner.telemetry import switch_off_telemetry
 
@@ -22,7 +22,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def edgetl(cache: Path) -> Edgetl:
-    """Run the command line in a process of its own: `edgetl("run", "--data", folder, cwd=place)`."""
+    """Run the command line in this process: `edgetl("run", "--data", folder, cwd=place)`."""
+
+    def run(*arguments: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        return in_process([*map(str, arguments)], cwd, environment_of(cache) | env)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def edgetl_process(cache: Path) -> Edgetl:
+    """Run the command line in a process of its own, where that is the point."""
 
     def run(*arguments: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
         environment = environment_of(cache) | env

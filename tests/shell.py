@@ -2,10 +2,16 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 Edgetl = Callable[..., subprocess.CompletedProcess[str]]
@@ -35,6 +41,55 @@ def environment_of(cache: Path) -> dict[str, str]:
     """
     settings = {"XDG_CACHE_HOME": str(cache), "NO_COLOR": "1", "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
     return {**os.environ, **settings}
+
+
+def in_process(arguments: list[str], cwd: Path | None, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process, as one of its own would: what it writes, and its exit code."""
+    from edgetl.cli import main
+
+    with ExitStack() as stack:
+        out, err = (stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(2))
+        for number, stream in ((1, out), (2, err)):
+            stack.enter_context(_descriptor(number, stream.fileno()))
+        stack.enter_context(redirect_stdout(out))
+        stack.enter_context(redirect_stderr(err))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(sys, "argv", ["edgetl", *arguments])
+        for name, value in env.items():
+            patch.setenv(name, value)
+        if cwd:
+            patch.chdir(cwd)
+        code = _exit_code(main)
+        texts = []
+        for stream in (out, err):
+            stream.flush()
+            texts.append(os.pread(stream.fileno(), 1 << 24, 0).decode())
+    return subprocess.CompletedProcess(arguments, code, *texts)
+
+
+def _exit_code(main: Callable[[], None]) -> int:
+    with warnings.catch_warnings():  # a library's warning is no error outside of pytest
+        warnings.simplefilter("default")
+        try:
+            main()
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+        except Exception:
+            traceback.print_exc()
+            return 1
+    return 0
+
+
+@contextmanager
+def _descriptor(number: int, other: int) -> Iterator[None]:
+    """Let what is written to a file descriptor go to another one while inside, as native libraries do it."""
+    saved = os.dup(number)
+    os.dup2(other, number)
+    try:
+        yield
+    finally:
+        os.dup2(saved, number)
+        os.close(saved)
 
 
 def paint_folder(root: Path, classes: dict[str, int], side: int = 16) -> Path:

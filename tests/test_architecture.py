@@ -57,11 +57,6 @@ def test_imports_go_down_and_siblings_never_meet(file):
     assert not wrong, f"{room} must not import {wrong}"
 
 
-@pytest.mark.parametrize("file", [f for f in MODULES if room_of(f) == "runner"], ids=lambda file: file.name)
-def test_the_runner_stands_alone(file):
-    assert imported_rooms(file) <= {"runner"}
-
-
 def test_no_file_outgrows_its_idea():
     long = {str(f.relative_to(ROOT)): n for f in MODULES if (n := len(f.read_text().splitlines())) > MAX_LINES}
     assert long == {}

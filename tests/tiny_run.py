@@ -50,7 +50,10 @@ def context(place: Path, artifacts: list[tuple[str, str, dict[str, Any]]]) -> St
 
 def _artifact(run: Path, format_name: str, precision: str, options: dict[str, Any]) -> Artifact:
     name = f"model.{precision}{Path(tiny.FILE_OF_FORMAT[format_name]).suffix}"
-    tiny.build(format_name, run, name=name, **options)
+    if options.get("damaged"):
+        (run / name).write_bytes(b"damaged")
+    else:
+        tiny.build(format_name, run, name=name, **options)
     return Artifact.made(run / name, format_name, precision)
 
 

@@ -105,6 +105,6 @@ def check_settings(verb: str, folder: RunFolder, names: Iterable[str], then: tup
     for name in names:
         section = name.partition(".")[0]
         if not {name, section} & read:
-            known = ", ".join(sorted({part if "." in part else f"{part}.*" for part in STAGES[verb].recipe}))
+            known = ", ".join(STAGES[verb].recipe)
             hint = f"It reads {known or 'nothing of the recipe'}. 'edgetl run' makes the run again from another recipe."
             raise ConfigError(name, f"'edgetl {verb}' does not read it", hint=hint)

@@ -86,7 +86,10 @@ def plan(recipe: Recipe, out: Path, stages: Iterable[str] = CHAIN) -> tuple[Plan
         ConfigError: The recipe asks for pruning, and there are no epochs to put it between.
         RunFolderError: A given teacher is not trained.
     """
-    chosen = tuple(stages)
+    given = set(stages)
+    # Who distills prunes, too, if the recipe asks for it.
+    wanted = given | {"prune"} if "distill" in given else given
+    chosen = tuple(name for name in CHAIN if name in wanted)
     teachers = _teachers(recipe, out, chosen)
     assistants = _assistants(recipe, out, chosen, teachers)
     parents = tuple(Parent(run.role, run.folder) for run in assistants[-1:] or teachers)

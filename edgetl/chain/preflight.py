@@ -80,11 +80,9 @@ def _was_trained(run: PlannedRun, folder: RunFolder) -> bool:
 
 def _check_overwriting(run: PlannedRun, folder: RunFolder) -> None:
     """Keep what was trained there from being overwritten by something else."""
-    if not folder.is_trained or folder.role is None:
+    if not folder.is_trained or folder.role != run.role:  # another role is refused whatever is forced
         return
-    if folder.role != run.role:
-        problem = f"is the run of a {folder.role}, not of a {run.role}"
-    elif other := _other_network(run, folder):
+    if other := _other_network(run, folder):
         problem = f"holds a trained {other}, not {network_of(run)}"
     elif other := _other_data(run, folder):
         problem = f"holds a network trained on {other}, not on {run.recipe.data.path}"

@@ -29,14 +29,17 @@ def session(place: Path, json: bool) -> "Iterator[Reporter]":
     from edgetl.runs.processes import launched
     from edgetl.runs.reporter import Reporter
 
+    reporter = TerminalReporter() if launched().first else Reporter()
     try:
-        yield TerminalReporter() if launched().first else Reporter()
+        yield reporter
     except ProofFailed:
         show(RunFolder.open(place), json)
         raise
     except KeyboardInterrupt:
         print("\nedgetl: interrupted. The same command goes on where it was.", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None
+    finally:
+        reporter.close()
 
 
 def show(folder: "RunFolder", json: bool, *, report: str | None = None) -> None:

@@ -28,6 +28,9 @@ class TerminalReporter(Reporter):
         stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
 
+    def close(self) -> None:
+        self._console.file.close()
+
     def say(self, text: str) -> None:
         self._console.print(text, style="dim", markup=False)
 

@@ -22,6 +22,7 @@ from edgetl.quantize.matching import Match, graph_tensors, match_tensors, match_
 from edgetl.quantize.plan import Plan, RoundedLayer
 from edgetl.quantize.points import input_point
 from edgetl.runner.contract import Contract
+from edgetl.runner.telemetry import switch_off_telemetry
 
 __all__ = ["OnnxQuantizer"]
 
@@ -140,6 +141,7 @@ def _attribute(node: NodeProto, name: str, default: int) -> int:
 
 def _tensors(model: ModelProto, images_NHWC: NDArray[np.uint8]) -> list[tuple[str, NDArray[np.float32]]]:
     """Every float tensor that the file computes for images, in order."""
+    switch_off_telemetry()
     import onnxruntime
 
     shown = ModelProto()

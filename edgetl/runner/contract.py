@@ -5,6 +5,8 @@ outside the graph (decode, EXIF, colour, resize, crop) is done by `preprocess` h
 (cast, mean and std, layout, softmax) is recorded so that a reader can check it.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -13,7 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import UnreadableImage
 
 __all__ = ["CONTRACT_SCHEMA", "METADATA_KEY", "Contract", "UnreadableImage", "load_image"]
 
@@ -26,10 +30,6 @@ _KINDS = ("JPEG", "PNG", "WEBP", "BMP")
 """Decoders that may touch a file, whatever it is called."""
 
 _MAX_PIXELS = 178_956_970  # Pillow's own bound of a decompression bomb, as an error instead of a warning
-
-
-class UnreadableImage(ValueError):
-    """A file that does not decode to an image; the text says why."""
 
 
 def load_image(source: Path | bytes) -> Image.Image:
@@ -57,6 +57,8 @@ def load_image(source: Path | bytes) -> Image.Image:
             return upright.convert("RGB")
     except UnreadableImage:
         raise
+    except UnidentifiedImageError as cause:  # Pillow's own text names an object of ours
+        raise UnreadableImage("is no JPEG, PNG, WebP or BMP") from cause
     # Pillow's decoders raise these for damaged files, SyntaxError (PNG) and struct.error's parent included.
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, ArithmeticError) as cause:
         raise UnreadableImage(str(cause) or type(cause).__name__) from cause
@@ -126,7 +128,7 @@ class Contract:
         return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Contract":
+    def from_dict(cls, data: dict[str, Any]) -> Contract:
         """Read what `to_dict` wrote.
 
         Raises:
@@ -153,6 +155,6 @@ class Contract:
             raise ValueError(f"contract holds a value of the wrong type ({cause})") from cause
 
     @classmethod
-    def from_json(cls, text: str) -> "Contract":
+    def from_json(cls, text: str) -> Contract:
         """Read what `to_json` wrote."""
         return cls.from_dict(json.loads(text))

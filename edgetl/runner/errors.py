@@ -1,6 +1,6 @@
 """What can go wrong in the runner, each with one line that says what to do."""
 
-__all__ = ["BrokenModel", "MissingRuntime", "RunnerError", "UnsupportedDevice", "WrongImages"]
+__all__ = ["BrokenModel", "MissingRuntime", "RunnerError", "UnreadableImage", "UnsupportedDevice", "WrongImages"]
 
 
 class RunnerError(Exception):
@@ -21,3 +21,7 @@ class BrokenModel(RunnerError, ValueError):
 
 class WrongImages(RunnerError, ValueError):
     """The images have another size or type than the model takes."""
+
+
+class UnreadableImage(RunnerError, ValueError):
+    """A file that does not decode to an image; the text says why."""

@@ -1,5 +1,7 @@
 """How much memory this process uses."""
 
+from __future__ import annotations
+
 import resource
 import sys
 from pathlib import Path

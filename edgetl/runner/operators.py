@@ -1,5 +1,7 @@
 """What a runtime tells about the operators that it executed."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,11 +5,13 @@ tree of tables; a table starts with the distance back to its vtable, which lists
 position is checked before it is read, so that a damaged file is an error and never a crash.
 """
 
+from __future__ import annotations
+
 import mmap
 import struct
 from pathlib import Path
 
-from edgetl.runner.errors import BrokenModel
+from .errors import BrokenModel
 
 __all__ = ["read_metadata"]
 

@@ -1,5 +1,7 @@
 """The timing loop: one call at a time, raw seconds out, no statistics."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from itertools import count
 

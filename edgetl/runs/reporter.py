@@ -21,6 +21,9 @@ class Reporter:
         self._clock = clock
         self._library_seconds: defaultdict[str, float] = defaultdict(float)
 
+    def close(self) -> None:
+        """Nothing more will be told."""
+
     def say(self, text: str) -> None:
         """One line for the user."""
 

@@ -7,7 +7,7 @@ import tiny_run
 
 from edgetl.bench import stage
 from edgetl.devices.facts import machine
-from edgetl.errors import RunFolderError, RunnerFailed
+from edgetl.errors import DamagedFile, RunFolderError, RunnerFailed
 from edgetl.runs.files import shipped_bytes
 
 
@@ -47,9 +47,23 @@ def test_the_size_of_openvino_includes_its_weights(tmp_path):
     assert shipped_bytes(files[0]) == sum(file.stat().st_size for file in files)
 
 
-def test_an_artifact_that_does_not_run_is_named(tmp_path):
-    context = tiny_run.context(tmp_path, [("tflite", "fp32", {})])
-    context.folder.file("model.fp32.tflite").write_bytes(b"damaged")
+def test_a_file_that_was_changed_is_not_timed_and_the_others_are(tmp_path):
+    context = tiny_run.context(tmp_path, [("onnx", "fp32", {}), ("tflite", "fp32", {})])
+    (context.folder.path / "model.fp32.tflite").write_bytes(b"damaged")
+    result = stage.run(context)
+    assert [each["file"] for each in report_of(context)["artifacts"]] == ["model.fp32.onnx"]
+    assert result.failure == ("model.fp32.tflite: not timed, model.fp32.tflite is not what the export stage wrote")
+
+
+def test_where_every_file_was_changed_there_is_nothing_to_time(tmp_path):
+    context = tiny_run.context(tmp_path, [("onnx", "fp32", {})])
+    (context.folder.path / "model.fp32.onnx").write_bytes(b"damaged")
+    with pytest.raises(DamagedFile, match=r"model\.fp32\.onnx is not what the export stage wrote\. Export again"):
+        stage.run(context)
+
+
+def test_a_file_that_was_a_damaged_one_from_the_start_is_named(tmp_path):
+    context = tiny_run.context(tmp_path, [("tflite", "fp32", {"damaged": True})])
     with pytest.raises(RunnerFailed, match=r"^model\.fp32\.tflite: .*not a complete TFLite model"):
         stage.run(context)
 

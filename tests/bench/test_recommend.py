@@ -9,7 +9,8 @@ def files(*entries):
     """verify.json and bench.json of files: name, precision, median, half its interval, agreement, whether it passed."""
     proofs, times = [], []
     for file, precision, p50_ms, half_ms, agreement, passed in entries:
-        proofs.append({"file": file, "top1": 0.9, "agreement": agreement, "passed": passed})
+        verdict = {"status": "PASS" if passed else "FAIL", "reasons": []}
+        proofs.append({"file": file, "top1": 0.9, "agreement": agreement, "verdict": verdict})
         median = {"p50_ms": p50_ms, "p50_low_ms": p50_ms - half_ms, "p50_high_ms": p50_ms + half_ms}
         times.append({"file": file, "precision": precision, "inference": median, "size_bytes": len(file)})
     here = {"architecture": "x86_64"}
@@ -45,7 +46,7 @@ def test_of_files_that_cannot_be_told_apart_the_most_faithful_is_taken_and_then_
     alike = ("float", "fp32", 2.1, 0.1, 1.0, True)
     found = recommend(*files(INTEGER, alike))
     assert found.file == "float"
-    assert "the fastest of 2 files that passed the proof; fewer bits gain nothing here" in found.sentence
+    assert "of 2 files that passed the proof; no file in fewer bits is measurably faster here" in found.sentence
     assert recommend(*files(INTEGER, ("a", "w8a8", 2.15, 0.1, 0.97, True))).file == "a"
     assert recommend(*files(INTEGER, ("float", "fp32", 2.3, 0.1, 1.0, True))).file == "integer"
 

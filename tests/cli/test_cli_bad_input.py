@@ -95,8 +95,9 @@ def test_an_unknown_target_gets_the_nearest(refused):
     assert "no target named 'rpi44'. Did you mean 'rpi4'" in refused("run", "--target", "rpi44")
 
 
-def test_weights_that_cannot_be_had_name_both_ways_out(edgetl, stripes, tmp_path):
-    done = edgetl("run", "--data", stripes, "--out", tmp_path / "out", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
+def test_weights_that_cannot_be_had_name_both_ways_out(edgetl_process, stripes, tmp_path):
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}  # which the library reads when it is imported
+    done = edgetl_process("run", "--data", stripes, "--out", tmp_path / "out", **offline)
     assert done.returncode == 4
     assert "--weights none" in done.stderr
     assert "--weights FILE.safetensors" in done.stderr
@@ -111,7 +112,7 @@ def test_a_run_folder_that_is_not_there_is_not_looked_for_as_a_model(edgetl, str
 
 def test_a_typo_in_the_student_is_found_before_a_changed_teacher_is_trained(refused, run_copy, stripes):
     changed = ("--teacher", "test_vit", "--student", "test_efficientnett")
-    message = refused("run", "--data", stripes, *changed, *quick(), "--out", run_copy)
+    message = refused("run", "--data", stripes, *changed, *quick(), "--out", run_copy, "--force")
     assert "test_efficientnett: no model has this name" in message
 
 
@@ -144,7 +145,7 @@ def test_an_output_path_that_cannot_be_one(refused, stripes, tmp_path):
 def test_a_run_of_another_kind_is_not_overwritten(edgetl, finished_run, stripes):
     done = edgetl("finetune", "--model", "test_resnet", "--data", stripes, "--out", finished_run, *quick())
     assert done.returncode == 2
-    assert "holds the result of 'distill'" in done.stderr
+    assert "is the run of a student, not of a teacher. Choose another place with --out" in done.stderr
 
 
 def test_a_run_folder_of_a_newer_schema(refused, finished_run, tmp_path):
@@ -152,7 +153,7 @@ def test_a_run_folder_of_a_newer_schema(refused, finished_run, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 99}))
     message = refused("report", "run")
-    assert "schema version 99 is newer than this edgetl reads (1). Upgrade edgetl" in message
+    assert "schema version 99 is newer than this edgetl reads (2). Upgrade edgetl" in message
 
 
 def test_a_folder_that_is_no_run(refused, tmp_path):
@@ -165,8 +166,8 @@ def test_a_damaged_manifest(refused, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "manifest.json").write_text("{ cut off")
     assert "manifest.json: damaged" in refused("verify", "run")
-    (tmp_path / "run" / "manifest.json").write_text('{"schema_version": 1}')
-    assert "manifest.json: damaged (no 'files')" in refused("verify", "run")
+    (tmp_path / "run" / "manifest.json").write_text('{"schema_version": 2}')
+    assert "manifest.json: damaged (role: field required)" in refused("verify", "run")
 
 
 def test_a_format_that_is_none(refused, finished_run):

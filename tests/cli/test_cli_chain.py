@@ -37,14 +37,24 @@ def test_the_manifest_has_the_hash_of_every_file_and_where_it_came_from(finished
     files = {p.name for p in finished_run.iterdir() if p.is_file() and p.name != "manifest.json"}
     assert files == set(manifest["files"])
     assert all(sha256_of(finished_run / name) == entry["sha256"] for name, entry in manifest["files"].items())
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
+    assert (manifest["role"], manifest["parents"]) == ("student", [{"role": "teacher", "run": "teacher"}])
     assert manifest["recipe"]["student"]["model"] == "test_efficientnet"
     assert manifest["contract"]["labels"] == ["across", "down", "fine", "steep"]
     assert manifest["lineage"]["teachers"][0]["weights_sha256"] == sha256_of(
         finished_run / "teacher" / "model.safetensors"
     )
-    assert manifest["versions"]["torch"]
-    assert manifest["seed"] == 0
+
+
+def test_what_was_made_of_what_stands_in_the_record_of_each_stage(finished_run):
+    stages = manifest_of(finished_run)["stages"]
+    assert stages["distill"]["recipe"]["student"]["epochs"] == 3
+    assert stages["distill"]["recipe"]["seed"] == 0
+    assert set(stages["bench"]["recipe"]) == {"bench", "seed"}
+    assert stages["distill"]["versions"]["torch"]
+    assert "matplotlib" not in stages["quantize"]["versions"]
+    assert "torch" not in stages["report"]["versions"]
+    assert all(record["machine"]["architecture"] == platform.machine() for record in stages.values())
 
 
 def test_the_student_learned_and_every_artifact_is_proven(finished_run):
@@ -67,12 +77,20 @@ def test_a_second_run_does_nothing(edgetl, finished_run, stripes):
 
 def test_a_changed_option_runs_only_the_stages_that_read_it(edgetl, run_copy):
     done = edgetl("bench", run_copy, "--set", "bench.warmup_runs=11")
-    assert stages_done(done) == ["bench"]
-    assert stages_done(edgetl("bench", run_copy)) == ["bench"], "who asks for a measurement wants one of now"
-    assert "report.html" not in manifest_of(run_copy)["files"], "a report of other measurements would contradict them"
-    assert not (run_copy / "report.html").exists()
-    assert stages_done(edgetl("report", run_copy)) == ["report"]
+    assert stages_done(done) == ["bench", "report"], "a page of other measurements would contradict them"
+    assert stages_done(edgetl("bench", run_copy)) == ["bench", "report"], "a measurement is made when it is asked for"
     assert stages_done(edgetl("report", run_copy)) == []
+
+
+def test_what_a_verb_does_not_read_cannot_be_set_for_it(edgetl, run_copy):
+    before = (run_copy / "manifest.json").read_bytes()
+    done = edgetl("bench", run_copy, "--set", "student.epochs=5")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "edgetl: student.epochs: 'edgetl bench' does not read it. It reads bench, seed."
+        " 'edgetl run' makes the run again from another recipe.\n"
+    )
+    assert (run_copy / "manifest.json").read_bytes() == before
 
 
 def test_a_file_that_was_tampered_with_is_made_again(edgetl, run_copy):
@@ -84,28 +102,35 @@ def test_a_file_that_was_tampered_with_is_made_again(edgetl, run_copy):
     assert sha256_of(run_copy / "labels.txt") == labels
 
 
-def test_an_artifact_of_another_model_fails_the_proof_with_the_numbers(edgetl, run_copy):
-    import onnx
-    from onnx import numpy_helper
-
-    model = onnx.load(run_copy / "model.fp32.onnx")
-    head = next(t for t in reversed(model.graph.initializer) if len(t.dims) == 2)
-    head.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(head), head.name))
-    onnx.save(model, run_copy / "model.fp32.onnx")
+def test_a_file_that_was_changed_fails_the_proof_and_loses_its_times(edgetl, run_copy):
+    (run_copy / "model.w8a8.onnx").write_bytes((run_copy / "model.fp32.onnx").read_bytes())
     done = edgetl("verify", run_copy)
     assert done.returncode == 1
-    row = next(line for line in done.stdout.splitlines() if line.startswith("model.fp32.onnx"))
-    assert row.split()[-1] == "FAILED"
-    error = done.stderr.splitlines()[-1]
-    assert error.startswith(f"edgetl: {run_copy}: model.fp32.onnx: a probability differs by ")
-    assert "allowed are 0.0001" in error
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("model.")}
+    assert rows["model.w8a8.onnx"] == ["FAILED"], "neither its accuracy nor another file's time"
+    assert rows["model.fp32.onnx"][-1] == "proven"
+    assert done.stderr.splitlines()[-1] == (
+        f"edgetl: {run_copy}: model.w8a8.onnx: model.w8a8.onnx is not what the quantize stage wrote"
+    )
     assert json.loads((run_copy / "verify.json").read_text())["passed"] is False
+    assert "Ship model.w8a8.onnx" not in (run_copy / "report.html").read_text()
+
+
+def test_a_proof_that_was_forged_is_not_shown(edgetl, run_copy):
+    proof = json.loads((run_copy / "verify.json").read_text())
+    proof["artifacts"][0]["top1"] = 1.0
+    (run_copy / "verify.json").write_text(json.dumps(proof))
+    for verb in ("bench", "report"):
+        done = edgetl(verb, run_copy)
+        assert done.returncode == 2
+        assert "verify.json: is not what the verify stage wrote" in done.stderr.splitlines()[-1]
+    assert edgetl("verify", run_copy).returncode == 0, "proven again, it is"
 
 
 def test_exporting_for_one_format_drops_what_belonged_to_the_others(edgetl, run_copy):
     done = edgetl("export", run_copy, "--format", "onnx")
     assert done.returncode == 0, done.stderr
-    assert stages_done(done) == ["export", "quantize"]
+    assert stages_done(done) == ["export", "quantize", "report"]
     left = sorted(p.name for p in run_copy.iterdir() if p.name.startswith("model."))
     assert left == ["model.fp32.onnx", "model.safetensors", "model.w8a8.onnx"]
 
@@ -113,7 +138,7 @@ def test_exporting_for_one_format_drops_what_belonged_to_the_others(edgetl, run_
 def test_exporting_for_a_device_recommends_the_file_to_ship(edgetl, run_copy):
     done = edgetl("export", run_copy, "--target", "linux-x86", "--format", "onnx")
     assert done.returncode == 0, done.stderr
-    assert stages_done(done) == ["export", "quantize", "verify", "bench"]
+    assert stages_done(done) == ["export", "quantize", "verify", "bench", "report"]
     timed = {each["file"]: each for each in json.loads((run_copy / "bench.json").read_text())["artifacts"]}
     (advice,) = (line for line in done.stdout.splitlines() if line.startswith("Ship "))
     file = advice.removeprefix("Ship ").partition(":")[0]

@@ -58,7 +58,9 @@ def test_init_writes_a_recipe_that_run_takes(edgetl, tmp_path):
     written = yaml.safe_load(text)
     assert (written["data"]["path"], written["target"]) == ("phötos 😀", "rpi5")
     assert written["teacher"]["weights"] == "default"
-    assert edgetl("run", "recipe.yaml", "--print-config", cwd=tmp_path).stdout == text
+    shown = edgetl("run", "recipe.yaml", "--print-config", cwd=tmp_path).stdout
+    assert shown.endswith(text)
+    assert shown.startswith("# runs/phötos 😀-mobilenetv2/teacher: teacher, resnet50: data, finetune\n# runs/phötos")
     again = edgetl("init", cwd=tmp_path)
     assert again.returncode == 2
     assert again.stderr == "edgetl: recipe.yaml: is already there. Choose another name, or delete it first.\n"

@@ -8,7 +8,7 @@ import pytest
 import small_run
 import tiny_run
 
-from edgetl.chain.running import run_verb
+from edgetl.chain.api import run_verb
 from edgetl.devices.facts import machine
 from edgetl.errors import RunFolderError, RunnerFailed
 from edgetl.explain import stage
@@ -66,8 +66,7 @@ def test_a_run_without_floats_says_what_to_do(tmp_path):
 
 
 def test_an_artifact_that_does_not_run_is_named(tmp_path):
-    context = tiny_run.context(tmp_path, [("tflite", "fp32", {}), ("tflite", "w8a8", {})])
-    context.folder.file("model.w8a8.tflite").write_bytes(b"damaged")
+    context = tiny_run.context(tmp_path, [("tflite", "fp32", {}), ("tflite", "w8a8", {"damaged": True})])
     with pytest.raises(RunnerFailed, match=r"^model\.w8a8\.tflite: .*not a complete TFLite model"):
         stage.run(context)
 

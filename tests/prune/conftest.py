@@ -3,7 +3,7 @@
 import pytest
 import small_run
 
-from edgetl.prune.timing import Latency, Stopwatch
+from edgetl.prune.timing import Speedup, Stopwatch
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def latency(monkeypatch):
     def given(ratio_of):
         def time(_self, pruned):
             ratio = ratio_of(sum(parameter.numel() for parameter in pruned.parameters()))
-            return Latency(ratio, 1.0, ratio, ratio, ratio)
+            return Speedup(ratio, 1.0, ratio, ratio, ratio)
 
         monkeypatch.setattr(Stopwatch, "time", time)
 

@@ -5,10 +5,10 @@ import small_run
 
 from edgetl.devices.profiles import find_target
 from edgetl.errors import MissingExtra, ModelError
-from edgetl.prune import timing
 from edgetl.prune.eligible import check_prunable
 from edgetl.prune.timing import timed_format
 from edgetl.recipe.fields import StudentConfig
+from edgetl.runs import installed
 
 TARGET = find_target("linux-x86")
 
@@ -49,11 +49,11 @@ def test_other_networks_are_refused_in_a_line(model, problem):
     ],
 )
 def test_latency_is_judged_by_the_format_that_is_written_quickest(formats, missing, chosen, monkeypatch):
-    monkeypatch.setattr(timing, "installed_version", lambda name: None if name in missing else "1")
+    monkeypatch.setattr(installed, "installed_version", lambda name: None if name in missing else "1")
     assert timed_format(recipe("test_resnet", formats=formats), TARGET) == chosen
 
 
 def test_without_a_runtime_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(timing, "installed_version", lambda _: None)
+    monkeypatch.setattr(installed, "installed_version", lambda _: None)
     with pytest.raises(MissingExtra, match=r"openvino is not installed. Run: pip install 'edgetl\[openvino\]'"):
         timed_format(recipe("test_resnet"), TARGET)

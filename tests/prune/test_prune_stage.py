@@ -71,12 +71,15 @@ def test_multiply_adds_are_those_of_filters_and_matrices(stage, latency, tmp_pat
 
 
 @pytest.mark.parametrize("ratio", [0.98, 1.4])
-def test_pruning_that_is_not_faster_is_dropped(ratio, stage, latency, tmp_path):
+def test_pruning_that_is_not_faster_is_dropped_and_the_network_goes_on_as_it_is(
+    ratio, stage, latency, tmp_path, tmp_path_factory
+):
     latency(lambda _: ratio)
     result, report, heard = stage(latency=0.6)
     assert (report["kept"], report["reached"], result.failure) == (None, False, "")
     assert heard.lines[-1].startswith("Pruning is dropped: no width is faster than the unpruned student here")
-    assert not (tmp_path / "pruned.safetensors").exists()
+    trained = small_run.trained(tmp_path_factory.getbasetemp()) / "model.safetensors"
+    assert (tmp_path / "pruned.safetensors").read_bytes() == trained.read_bytes()
 
 
 def test_a_wish_that_cannot_be_reached_gives_the_fastest(stage, latency, tmp_path):
@@ -109,11 +112,11 @@ def test_it_says_where_latency_was_measured(target, said, stage, latency):
 
 def test_the_same_width_is_not_timed_twice(stage, monkeypatch):
     sizes = []
-    from edgetl.prune.timing import Latency
+    from edgetl.prune.timing import Speedup
 
     def time(_self, pruned):
         sizes.append(sum(parameter.numel() for parameter in pruned.parameters()))
-        return Latency(2.0, 1.0, 2.0, 2.0, 2.0)
+        return Speedup(2.0, 1.0, 2.0, 2.0, 2.0)
 
     monkeypatch.setattr(Stopwatch, "time", time)
     stage(latency=0.1, multiple=16)

@@ -6,7 +6,7 @@ import pytest
 import small_run
 from heard import Heard
 
-from edgetl.chain.running import finetune_only, run_chain
+from edgetl.chain.api import run, run_finetuning
 from edgetl.errors import ConfigError, ModelError
 from edgetl.prune.timing import Stopwatch
 from edgetl.recipe.fields import PruneConfig
@@ -30,7 +30,7 @@ def painter(tmp_path_factory):
 def distill(painter, tmp_path):
     """Distill with pruning: `folder, lines = distill()`."""
 
-    def run(place="run", stages=STAGES, **sections):
+    def make(place="run", stages=STAGES, **sections):
         options = {
             "data": painter.manifest["recipe"]["data"],
             "teacher": {"model": str(painter.path)},
@@ -39,9 +39,10 @@ def distill(painter, tmp_path):
             "prune": {"latency": 0.6},
         }
         heard = Heard()
-        return run_chain(small_run.recipe(**options | sections), tmp_path / place, stages, heard), heard.lines
+        made = run(small_run.recipe(**options | sections), tmp_path / place, stages=stages, reporter=heard)
+        return made, heard.lines
 
-    return run
+    return make
 
 
 def test_a_student_is_trained_pruned_and_trained_on(distill, latency):
@@ -161,4 +162,4 @@ def test_what_cannot_be_pruned_is_refused_before_anything_is_trained(distill, tm
 def test_a_teacher_is_not_pruned(tmp_path):
     settings = small_run.recipe().model_copy(update={"prune": PruneConfig(latency=0.5)})
     with pytest.raises(ConfigError, match=r"^prune\.latency: only a student is pruned\. 'edgetl distill' does it\.$"):
-        finetune_only(settings, tmp_path / "run", Heard())
+        run_finetuning(settings, tmp_path / "run", Heard())

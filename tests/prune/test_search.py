@@ -3,11 +3,11 @@
 import pytest
 
 from edgetl.prune.search import MOST_CANDIDATES, Candidate, choose, search
-from edgetl.prune.timing import Latency
+from edgetl.prune.timing import Speedup
 
 
 def candidate(kept, ratio):
-    return Candidate(kept, 1000, 10_000, Latency(ratio, 1.0, ratio, ratio, ratio), val_top1=0.1)
+    return Candidate(kept, 1000, 10_000, Speedup(ratio, 1.0, ratio, ratio, ratio), val_top1=0.1)
 
 
 def searched(wish, latency_of):

@@ -16,7 +16,7 @@ from edgetl.recipe.template import recipe_template
     [
         ({"calibration_imgs": 64}, "unknown key. Did you mean 'calibration_images'?"),
         ({"calibration_images": 8}, "expected a whole number from 32 to 4096, got 8"),
-        ({"scheme": "w8a8,int9"}, "expected a list of w8a8, w8a16, fp16, w8, dynamic, got 'int9'"),
+        ({"scheme": "w8a8,int9"}, "expected a list of w8a8, fp16, w8, dynamic, got 'int9'"),
         ({"max_drop": 1.5}, "expected a number from 0 to 1, got 1.5"),
     ],
 )

@@ -1,8 +1,11 @@
 import html
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+import small_run
+from report_context import context_of
 
 from edgetl.errors import RunFolderError
 from edgetl.report.making import contract_steps
@@ -32,6 +35,7 @@ def rewrite(context, name, change):
     data = json.loads(file.read_text(encoding="utf-8"))
     change(data)
     file.write_text(json.dumps(data), encoding="utf-8")
+    return replace(context, folder=context_of(context.folder.path).folder)
 
 
 def test_the_page_says_what_the_run_folder_says(make_run, page_of):
@@ -43,7 +47,8 @@ def test_the_page_says_what_the_run_folder_says(make_run, page_of):
     assert "2026-01-02 03:04 UTC" in text
     assert "On the front: <code>model.w8a8.onnx</code>, <code>model.fp32.onnx</code>." in text
     assert "CPUExecutionProvider" in text
-    assert "learning_rate: auto" in text
+    assert "epochs: 3" in text
+    assert "learning_rate" not in text, "no stage of this run has read it"
 
 
 def test_latencies_of_another_machine_are_not_passed_off_as_the_targets(make_run, page_of):
@@ -54,11 +59,11 @@ def test_latencies_of_another_machine_are_not_passed_off_as_the_targets(make_run
 
 def test_a_failed_proof_is_the_first_thing_to_see(make_run, page_of):
     def fail(data):
-        data["passed"] = data["artifacts"][1]["passed"] = False
-        data["artifacts"][1]["failures"] = ["top-1 fell by 10 points"]
+        data["passed"] = False
+        data["artifacts"][1]["verdict"] = {"status": "FAIL", "reasons": ["top-1 fell by 10 points"]}
 
     context = make_run()
-    rewrite(context, "verify.json", fail)
+    context = rewrite(context, "verify.json", fail)
     text = readable(page_of(context))
     assert "<b>FAILED</b>" in text
     assert "1 of 4 artifacts failed the proof on 10 test images." in text
@@ -104,7 +109,7 @@ def test_the_reasons_for_int8_have_a_section_of_their_own(make_run, page_of):
 
 def test_a_receipt_of_another_edgetl_is_one_line(make_run, page_of):
     context = make_run()
-    rewrite(context, "quantize.json", lambda receipt: receipt.update(schema_version=1))
+    context = rewrite(context, "quantize.json", lambda receipt: receipt.update(schema_version=1))
     with pytest.raises(
         RunFolderError, match=r"quantize\.json: written by another version of edgetl\. Run: edgetl quan"
     ):
@@ -144,7 +149,7 @@ def test_without_sensitivities_or_files_that_ran_there_are_no_such_figures(make_
         data["attempts"] = data["attempts"][2:]
 
     context = make_run()
-    rewrite(context, "quantize.json", nothing)
+    context = rewrite(context, "quantize.json", nothing)
     section = page_of(context).partition('id="quantization"')[2].partition('id="explain"')[0]
     assert "<svg" not in section
     assert "does not run" in section
@@ -164,7 +169,7 @@ def test_names_of_operators_stay_text(make_run, page_of):
         data["formats"][0]["origin"] = data["about_machine"][0]["what"] = HOSTILE
 
     context = make_run()
-    rewrite(context, "explain.json", attack)
+    context = rewrite(context, "explain.json", attack)
     page = page_of(context)
     assert not [tag for tag, _ in Elements(page).found if tag == "script"]
     assert html.unescape(page).count(HOSTILE) == 4
@@ -216,7 +221,7 @@ def test_the_page_does_not_tell_where_the_teacher_lay(make_run, page_of):
 
 def test_the_teachers_time_counts(make_run, page_of):
     text = readable(page_of(make_run()))
-    assert "<dt>teacher: finetune</dt><dd>45.0 s</dd> <dt>distill</dt><dd>1 min 15 s</dd>" in text
+    assert "<dt>distill</dt><dd>1 min 15 s</dd>" in text
     assert "<dt>all</dt><dd>2 min 00 s</dd>" in text
 
 
@@ -241,9 +246,8 @@ def pruned(context, **changed):
     unpruned = context.folder.path / "unpruned"
     unpruned.mkdir()
     (unpruned / "prune.json").write_text(json.dumps(report | changed), encoding="utf-8")
-    manifest = json.loads((context.folder.path / "teacher" / "manifest.json").read_text())
-    (unpruned / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    return context
+    record = {"prune": {"seconds": 45.0, "files": ["prune.json"]}}
+    return replace(context, unpruned=small_run.run_of(unpruned, record, role="unpruned"))
 
 
 def test_what_pruning_did_is_said(make_run, page_of):
@@ -253,7 +257,7 @@ def test_what_pruning_did_is_said(make_run, page_of):
         " to 0.56 of the time (openvino, one thread, on the training machine: 0.387 ms beside 0.701 ms); 0.6 was asked"
         " for, and 2 widths were measured."
     ) in text
-    assert "<dt>unpruned: finetune</dt><dd>45.0 s</dd>" in text
+    assert "<dt>unpruned: prune</dt><dd>45.0 s</dd>" in text
 
 
 def test_a_wish_that_was_not_reached_is_said(make_run, page_of):

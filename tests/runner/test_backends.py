@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 from importlib.metadata import EntryPoint, EntryPoints
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,6 +94,23 @@ def test_a_missing_runtime_names_the_extra(name, monkeypatch):
     monkeypatch.setitem(sys.modules, backend.module, None)
     with pytest.raises(MissingRuntime, match=rf"pip install 'edgetl\[{backend.extra}\]'"):
         backend.runtime()
+
+
+def test_a_runtime_that_does_not_load_says_what_it_must_fit(monkeypatch, tmp_path):
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('libstdc++.so.6: too old')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    message = rf"^onnxruntime is installed but does not load \(libstdc.*\)\. .* NumPy {np.__version__}$"
+    with pytest.raises(MissingRuntime, match=message):
+        find_backend("onnxruntime").runtime()
+
+
+def test_tflite_runtime_beside_numpy_2_is_refused_with_the_cure(monkeypatch):
+    """The library itself answers with a page of warnings and a SystemError."""
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    monkeypatch.setitem(sys.modules, "tflite_runtime", SimpleNamespace(__version__="2.14.0"))
+    with pytest.raises(MissingRuntime, match=r"^tflite-runtime 2\.14\.0 does not work .* pip install 'numpy<2'$"):
+        find_backend("litert").runtime()
 
 
 @pytest.mark.parametrize(("name", "options"), [("litert", {"batch": 4}), ("openvino", {"batch": 5})])

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import tiny
 
-from edgetl.runner import commands
+from edgetl.runner import model as model_module
 from edgetl.runner.__main__ import main
-from edgetl.runner.backends.base import Session
 from edgetl.runner.commands import predict, time_model
 from edgetl.runner.contract import load_image
 from edgetl.runner.errors import BrokenModel, RunnerError
+from edgetl.runner.model import Model
 
 every_format = pytest.mark.parametrize("name", sorted(tiny.FILE_OF_FORMAT))
-ONE = Session(threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def files_list(files, tmp_path):
 
 @every_format
 def test_predictions_start_from_the_files_and_keep_their_order(name, files, images, tmp_path):
-    probabilities_NK, facts = predict(tiny.build(name, tmp_path), files, ONE)
+    probabilities_NK, facts = predict(Model.open(tiny.build(name, tmp_path)), files)
     np.testing.assert_allclose(probabilities_NK, tiny.reference(images), atol=2e-6)
     assert facts["images"] == 150
     assert facts["contract"] == tiny.CONTRACT.to_json()
@@ -66,15 +65,15 @@ def test_time_prints_raw_samples_of_both_series(name, files_list, tmp_path, capf
 def test_every_time_comes_from_the_given_clock(files, tmp_path):
     clock = itertools.count(step=0.25).__next__
     limits = {"warmup_runs": 1, "min_samples": 3, "min_seconds": 1.0}
-    raw = time_model(tiny.build("onnx", tmp_path), files[:2], ONE, **limits, clock=clock)
+    raw = time_model(tiny.build("onnx", tmp_path), files[:2], threads=1, **limits, clock=clock)
     assert (raw["load_s"], raw["infer_s"], raw["total_s"]) == (0.25, [0.25] * 4, [0.25] * 4)
 
 
 def test_images_take_turns_and_are_decoded_from_memory(files, tmp_path, monkeypatch):
     decoded = []
-    monkeypatch.setattr(commands, "load_image", lambda source: decoded.append(source) or load_image(source))
+    monkeypatch.setattr(model_module, "load_image", lambda source: decoded.append(source) or load_image(source))
     limits = {"warmup_runs": 1, "min_samples": 3, "min_seconds": 0.0}
-    time_model(tiny.build("onnx", tmp_path), files[:3], ONE, **limits, clock=itertools.count().__next__)
+    time_model(tiny.build("onnx", tmp_path), files[:3], threads=1, **limits, clock=itertools.count().__next__)
     sources = [file.read_bytes() for file in files[:3]]
     assert decoded == [*files[:3], *sources, sources[0]]
 
@@ -82,7 +81,7 @@ def test_images_take_turns_and_are_decoded_from_memory(files, tmp_path, monkeypa
 def test_a_fixed_batch_is_timed_full(files, tmp_path):
     limits = {"warmup_runs": 1, "min_samples": 2, "min_seconds": 0.0}
     raw = time_model(
-        tiny.build("tflite", tmp_path, batch=4), files[:3], ONE, **limits, clock=itertools.count().__next__
+        tiny.build("tflite", tmp_path, batch=4), files[:3], threads=1, **limits, clock=itertools.count().__next__
     )
     assert raw["runtime"]["input_batch"] == 4
 
@@ -102,22 +101,16 @@ def test_an_unreadable_image_is_named(files, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(files[0].read_bytes()[:60])
     with pytest.raises(RunnerError, match=r"broken\.png: cannot be read as an image"):
-        predict(tiny.build("onnx", tmp_path), [files[0], broken], ONE)
+        predict(Model.open(tiny.build("onnx", tmp_path)), [files[0], broken])
     limits = {"warmup_runs": 1, "min_samples": 2, "min_seconds": 0.0}
     with pytest.raises(RunnerError, match=r"gone\.png: cannot be read"):
-        time_model(tiny.build("onnx", tmp_path), [tmp_path / "gone.png"], ONE, **limits, clock=lambda: 0.0)
+        time_model(tiny.build("onnx", tmp_path), [tmp_path / "gone.png"], threads=1, **limits, clock=lambda: 0.0)
 
 
 @pytest.mark.parametrize("text", ["[]", "null", '{"labels": 3}', '{"schema_version": 99}', "no json"])
-def test_a_foreign_contract_is_refused(text, files, tmp_path):
+def test_a_foreign_contract_is_refused(text, tmp_path):
     with pytest.raises(BrokenModel, match=r"model\.onnx: carries a contract that cannot be read"):
-        predict(tiny.build("onnx", tmp_path, contract=text), files[:1], ONE)
-
-
-def test_a_contract_of_other_classes_is_refused(files, tmp_path):
-    contract = tiny.CONTRACT.to_json().replace('"red", ', "")
-    with pytest.raises(BrokenModel, match="gives 4 classes, its contract names 3"):
-        predict(tiny.build("onnx", tmp_path, contract=contract), files[:1], ONE)
+        Model.open(tiny.build("onnx", tmp_path, contract=text))
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "[1]", "no json"])
@@ -132,18 +125,3 @@ def test_a_place_that_cannot_be_written_is_named(files_list, tmp_path, capsys):
     out = tmp_path / "no" / "such" / "folder.npy"
     assert main(["predict", str(tiny.build("onnx", tmp_path)), "--files", str(files_list), "--out", str(out)]) == 2
     assert "folder.npy: cannot be written (No such file or directory)" in json.loads(capsys.readouterr().out)["error"]
-
-
-def test_help_says_what_a_device_needs(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["--help"])
-    assert caught.value.code == 0
-    text = capsys.readouterr().out
-    assert "tflite-runtime for .tflite" in text
-    assert "the exit status is 2" in text
-
-
-def test_threads_must_be_positive(capsys):
-    with pytest.raises(SystemExit):
-        main(["time", "model.onnx", "--files", "list.json", "--threads", "0"])
-    assert "expected a whole number of at least 1, got 0" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from edgetl.runner.operators import Operator, computes
 
 ONE = Session(threads=1)
 LIMITS = {"warmup_runs": 2, "runs": 5}
+ONE_THREAD = {"threads": 1, **LIMITS}
 EXPECTED = {
     "onnx": {"Cast": "integer", "ReduceMean": "float", "Div": "float", "Gemm": "float", "Softmax": "float"},
     "tflite": {"CAST": "integer", "Fully Connected (NC, F32) GEMM": "float", "Softmax (NC, F32)": "float"},
@@ -57,13 +58,13 @@ def test_profile_prints_one_object_with_the_operators(name, files, tmp_path, cap
 
 
 def test_operators_of_onnx_runtime_are_in_order_and_took_time(files, tmp_path):
-    told = profile_model(tiny.build("onnx", tmp_path), files, ONE, **LIMITS)
+    told = profile_model(tiny.build("onnx", tmp_path), files, **ONE_THREAD)
     assert [each["type"] for each in told["operators"]][-2:] == ["Gemm", "Softmax"]
     assert sum(each["seconds"] for each in told["operators"]) > 0
 
 
 def test_integers_are_told_from_floats(files, tmp_path):
-    told = profile_model(tiny.build("tflite", tmp_path, int8_output=True), files, ONE, **LIMITS)
+    told = profile_model(tiny.build("tflite", tmp_path, int8_output=True), files, **ONE_THREAD)
     assert [each["type"] for each in told["operators"]][-2:] == ["Softmax (NC, F32)", "Convert (NC)"]
     arithmetic = {dtype: computes(dtype) for dtype in ("int8", "uint8", "float32", "float16", "bool", "string", "")}
     assert arithmetic == {
@@ -73,14 +74,14 @@ def test_integers_are_told_from_floats(files, tmp_path):
 
 
 def test_a_fixed_batch_is_profiled_full(files, tmp_path):
-    told = profile_model(tiny.build("tflite", tmp_path, batch=4), files, ONE, **LIMITS)
+    told = profile_model(tiny.build("tflite", tmp_path, batch=4), files, **ONE_THREAD)
     assert told["timed"]
     assert told["runtime"]["input_batch"] == 4
 
 
 def test_a_release_of_litert_that_was_not_tried_is_not_called_but_counted(files, tmp_path, monkeypatch):
     monkeypatch.setattr(ai_edge_litert, "__version__", "9.9.0")
-    told = profile_model(tiny.build("tflite", tmp_path, int8_output=True), files, ONE, **LIMITS)
+    told = profile_model(tiny.build("tflite", tmp_path, int8_output=True), files, **ONE_THREAD)
     assert told["timed"] is False
     assert told["source"] == ("ai-edge-litert 9.9.0 tells no times (ai-edge-litert 2.3.x does); counted from the graph")
     assert [(each["type"], each["computes"], each["seconds"]) for each in told["operators"]] == [
@@ -94,7 +95,7 @@ def test_a_call_of_litert_that_fails_is_told_and_the_graph_counted(files, tmp_pa
         raise RunnerError("LiteRtCreateOptions failed with status 1")
 
     monkeypatch.setattr(litert, "operators_of", fail)
-    told = profile_model(tiny.build("tflite", tmp_path), files, ONE, **LIMITS)
+    told = profile_model(tiny.build("tflite", tmp_path), files, **ONE_THREAD)
     assert (told["timed"], len(told["operators"])) == (False, 4)
     assert told["source"] == "LiteRtCreateOptions failed with status 1; counted from the graph"
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 MEET = """
-from edgetl.processes import launched
+from edgetl.runs.processes import launched
 
 processes = launched()
 assert processes.gather(processes.rank) == [0, 1]

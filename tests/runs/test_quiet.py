@@ -8,7 +8,7 @@ import pytest
 _NOISE = """
 import logging, os, sys, warnings
 logging.basicConfig(level=logging.INFO)
-from edgetl.quiet import quiet
+from edgetl.runs.quiet import quiet
 
 def noise(word):
     print(word, "printed")

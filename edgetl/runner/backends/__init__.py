@@ -1,13 +1,16 @@
 """The runtimes that can run a model file, by name and by the file's ending."""
 
-from importlib.metadata import entry_points
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from edgetl.runner.backends.base import Backend, Session
-from edgetl.runner.backends.litert import LiteRtBackend
-from edgetl.runner.backends.onnxruntime import OnnxRuntimeBackend
-from edgetl.runner.backends.openvino import OpenVinoBackend
-from edgetl.runner.errors import BrokenModel, RunnerError
+from ..errors import BrokenModel, RunnerError
+from .base import Backend, Session
+from .litert import LiteRtBackend
+from .onnxruntime import OnnxRuntimeBackend
+from .openvino import OpenVinoBackend
 
 __all__ = ["BUILTIN", "backend_for", "find_backend", "open_model"]
 
@@ -29,9 +32,9 @@ def find_backend(name: str) -> type[Backend]:
     """
     if name in BUILTIN:
         return BUILTIN[name]
-    plugins = entry_points(group=_GROUP)
-    if name not in plugins.names:
-        raise RunnerError(f"no backend named '{name}'. Known: {', '.join(sorted({*BUILTIN, *plugins.names}))}")
+    plugins = _plugins()
+    if name not in plugins:
+        raise RunnerError(f"no backend named '{name}'. Known: {', '.join(sorted({*BUILTIN, *plugins}))}")
     backend: type[Backend] = plugins[name].load()
     return backend
 
@@ -42,7 +45,7 @@ def backend_for(path: Path) -> type[Backend]:
     Raises:
         BrokenModel: None does.
     """
-    known = [*BUILTIN, *sorted(entry_points(group=_GROUP).names - BUILTIN.keys())]
+    known = [*BUILTIN, *sorted(_plugins().keys() - BUILTIN.keys())]
     backends = [find_backend(name) for name in known]
     for backend in backends:
         if path.suffix.lower() in backend.suffixes:
@@ -61,3 +64,12 @@ def open_model(path: Path, session: Session) -> Backend:
     if not path.is_file():
         raise BrokenModel(f"{path}: no such file")
     return backend(path, session)
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    """Backends of other packages by name, not yet imported."""
+    if sys.version_info >= (3, 10):
+        found = entry_points(group=_GROUP)
+    else:  # Python 3.9 hands out all groups at once
+        found = entry_points().get(_GROUP, ())
+    return {each.name: each for each in found}

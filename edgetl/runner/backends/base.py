@@ -1,5 +1,8 @@
 """What a backend is: a model file opened in one runtime, with the timed part in a method of its own."""
 
+from __future__ import annotations
+
+import platform
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +15,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.runner.errors import BrokenModel, MissingRuntime, UnsupportedDevice, WrongImages
-from edgetl.runner.operators import Profile
+from ..errors import BrokenModel, MissingRuntime, UnsupportedDevice, WrongImages
+from ..operators import Profile
+from ..telemetry import switch_off_telemetry
 
 __all__ = ["Backend", "Session", "UnsupportedDevice"]
 
 _CHUNK_IMAGES = 32
 """Images per call of a model that takes any number: enough to fill the cores, few enough for a small memory."""
 _REASON_LETTERS = 300
+_INSIDE_EDGETL = __name__.startswith("edgetl.")
+"""Or in the distribution of its own, `edgetl_runner`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,9 @@ class Backend(ABC):
     extra: ClassVar[str]
     """The extra of edgetl that brings it."""
 
+    package: ClassVar[str]
+    """What to install with pip on a device, where the runner is alone."""
+
     suffixes: ClassVar[tuple[str, ...]]
     """Endings of the files that it opens, with the dot."""
 
@@ -57,12 +66,13 @@ class Backend(ABC):
 
     @classmethod
     def runtime(cls) -> Any:
-        """Import the runtime.
+        """Import the runtime, without its reporting home, which would run beside what is timed.
 
         Raises:
             MissingRuntime: It is not installed, or is but does not load.
         """
-        return _import(cls.module, cls.extra)
+        switch_off_telemetry()
+        return cls._import(cls.module)
 
     @abstractmethod
     def prepare(self, images: NDArray[np.uint8]) -> Any:
@@ -155,7 +165,7 @@ class Backend(ABC):
         self._input_shape = shape
 
     def _fits(self, shape: tuple[int, ...]) -> bool:
-        sizes = zip(shape[1:], self._input_shape[1:], strict=True)
+        sizes = zip(shape[1:], self._input_shape[1:])  # both have four axes
         return shape[3] == 3 and all(wanted in (size, None) for size, wanted in sizes)
 
     @contextmanager
@@ -164,18 +174,26 @@ class Backend(ABC):
         try:
             yield
         except Exception as cause:
-            raise BrokenModel(f"{self._path}: {self.module} cannot open it ({_last_line(cause)})") from cause
+            name = self.runtime().__name__
+            raise BrokenModel(f"{self._path}: {name} cannot open it ({_last_line(cause)})") from cause
 
+    @classmethod
+    def _import(cls, module: str) -> Any:
+        """Import the runtime or a part of it."""
+        try:
+            return import_module(module)
+        except ModuleNotFoundError as cause:
+            if cause.name != module.partition(".")[0]:
+                raise MissingRuntime(f"{module} is installed but incomplete ({cause}). Install it again") from cause
+            raise MissingRuntime(f"{module} is not installed. Run: pip install {cls._what_to_install()}") from cause
+        except ImportError as cause:
+            cure = f"Install a release for Python {platform.python_version()} and NumPy {np.__version__}"
+            problem = f"{module} is installed but does not load ({_last_line(cause)})"
+            raise MissingRuntime(f"{problem}. {cure}") from cause
 
-def _import(module: str, extra: str) -> Any:
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as cause:
-        if cause.name != module.partition(".")[0]:
-            raise MissingRuntime(f"{module} is installed but incomplete ({cause}). Install it again") from cause
-        raise MissingRuntime(f"{module} is not installed. Run: pip install 'edgetl[{extra}]'") from cause
-    except ImportError as cause:
-        raise MissingRuntime(f"{module} is installed but does not load ({_last_line(cause)})") from cause
+    @classmethod
+    def _what_to_install(cls) -> str:
+        return f"'edgetl[{cls.extra}]'" if _INSIDE_EDGETL else cls.package
 
 
 def _last_line(cause: BaseException) -> str:

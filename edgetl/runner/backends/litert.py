@@ -1,19 +1,20 @@
 """LiteRT, formerly TensorFlow Lite: runs `.tflite` files on the CPU."""
 
+from __future__ import annotations
+
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.runner.backends.base import Backend, Session
-from edgetl.runner.backends.litert_profile import TRIED_RELEASES, library_of, operators_of
-from edgetl.runner.contract import METADATA_KEY
-from edgetl.runner.errors import MissingRuntime, RunnerError
-from edgetl.runner.operators import Operator, Profile, computes
-from edgetl.runner.tflite_metadata import read_metadata
+from ..contract import METADATA_KEY
+from ..errors import MissingRuntime, RunnerError
+from ..operators import Operator, Profile, computes
+from ..tflite_metadata import read_metadata
+from .base import Backend, Session
+from .litert_profile import TRIED_RELEASES, library_of, operators_of
 
 __all__ = ["LiteRtBackend"]
 
@@ -23,6 +24,7 @@ class LiteRtBackend(Backend):
 
     module = "ai_edge_litert"
     extra = "tflite"
+    package = "ai-edge-litert (or tflite-runtime)"
     suffixes = (".tflite",)
 
     def __init__(self, path: Path, session: Session) -> None:
@@ -35,8 +37,7 @@ class LiteRtBackend(Backend):
             self._interpreter = interpreter_class(str(path), num_threads=session.threads)
             self._interpreter.allocate_tensors()
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        shapes = [tuple(int(size) for size in each["shape"]) for each in inputs]
-        self._accept([(each["dtype"].__name__, s) for each, s in zip(inputs, shapes, strict=True)], len(outputs))
+        self._accept([(each["dtype"].__name__, tuple(map(int, each["shape"]))) for each in inputs], len(outputs))
         self._input_index, self._output = inputs[0]["index"], outputs[0]
 
     @classmethod
@@ -49,6 +50,7 @@ class LiteRtBackend(Backend):
                 import tflite_runtime
             except ModuleNotFoundError:
                 raise missing from None
+            _check_numpy(tflite_runtime.__version__)
             return tflite_runtime
 
     def prepare(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -104,4 +106,11 @@ class LiteRtBackend(Backend):
 
     @classmethod
     def _interpreter_class(cls) -> Any:
-        return import_module(f"{cls.runtime().__name__}.interpreter").Interpreter
+        return cls._import(f"{cls.runtime().__name__}.interpreter").Interpreter
+
+
+def _check_numpy(tflite_runtime: str) -> None:
+    """Refuse in one line what its last release, of 2023, answers with a page of warnings and a SystemError."""
+    if int(np.__version__.partition(".")[0]) >= 2:
+        problem = f"tflite-runtime {tflite_runtime} does not work with NumPy {np.__version__}"
+        raise MissingRuntime(f"{problem}. Run: pip install 'numpy<2'")

@@ -3,6 +3,8 @@
 Ctypes cannot see a changed signature, so only releases that were tried are called; every call's status is checked.
 """
 
+from __future__ import annotations
+
 import ctypes
 import re
 from pathlib import Path
@@ -11,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.runner.errors import RunnerError
-from edgetl.runner.operators import Operator
+from ..errors import RunnerError
+from ..operators import Operator
 
 __all__ = ["TRIED_RELEASES", "library_of", "operators_of", "read_summary"]
 

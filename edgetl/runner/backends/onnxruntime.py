@@ -1,5 +1,7 @@
 """ONNX Runtime: runs `.onnx` files on CPU or CUDA."""
 
+from __future__ import annotations
+
 import json
 import tempfile
 from pathlib import Path
@@ -8,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.runner.backends.base import Backend, Session, UnsupportedDevice
-from edgetl.runner.contract import METADATA_KEY
-from edgetl.runner.operators import Operator, Profile, computes
+from ..contract import METADATA_KEY
+from ..operators import Operator, Profile, computes
+from .base import Backend, Session, UnsupportedDevice
 
 __all__ = ["OnnxRuntimeBackend"]
 
@@ -24,6 +26,7 @@ class OnnxRuntimeBackend(Backend):
 
     module = "onnxruntime"
     extra = "onnx"
+    package = "onnxruntime"
     suffixes = (".onnx",)
 
     def __init__(self, path: Path, session: Session) -> None:

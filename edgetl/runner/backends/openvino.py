@@ -1,15 +1,16 @@
 """OpenVINO: runs `.xml` files, with their weights in `.bin`, on the CPU."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.runner.backends.base import Backend, Session, UnsupportedDevice
-from edgetl.runner.contract import METADATA_KEY
-from edgetl.runner.operators import Operator, Profile
-from edgetl.runner.telemetry import switch_off_telemetry
+from ..contract import METADATA_KEY
+from ..operators import Operator, Profile
+from .base import Backend, Session, UnsupportedDevice
 
 __all__ = ["OpenVinoBackend"]
 
@@ -27,6 +28,7 @@ class OpenVinoBackend(Backend):
 
     module = "openvino"
     extra = "openvino"
+    package = "openvino"
     suffixes = (".xml",)
 
     def __init__(self, path: Path, session: Session) -> None:
@@ -41,12 +43,6 @@ class OpenVinoBackend(Backend):
         with self._loading():
             self._request_for(self.batch or 1)
         self._check_promises(ov)
-
-    @classmethod
-    def runtime(cls) -> Any:
-        """Import OpenVINO without its reporting home, which would run beside what is timed."""
-        switch_off_telemetry()
-        return super().runtime()
 
     def prepare(self, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         return [np.ascontiguousarray(images)]
