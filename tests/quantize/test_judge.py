@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-from nets import contract, images, network
+from nets import images
 from PIL import Image
 
 from edgetl.devices.local import LocalDevice
-from edgetl.devices.profiles import find_target
 from edgetl.errors import RunnerFailed
-from edgetl.export.writing import write_artifact
 from edgetl.quantize.judge import Judge, score
-from edgetl.runs.quiet import quiet
 from edgetl.runs.verdict import Limits
 
 LABELS_N = np.arange(100) % 4
@@ -82,12 +79,9 @@ def test_where_images_are_many_a_file_that_passes_by_chance_is_not_settled(image
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory):
-    """A float file, its images as files, and a judge."""
-    folder, deployable = tmp_path_factory.mktemp("judged"), network()
-    file = folder / "model.fp32.xml"
-    with quiet():
-        write_artifact("openvino", deployable, contract(), file, find_target("linux-x86"))
+def judged(sources, tmp_path_factory):
+    """A float file, and a judge with images as files."""
+    folder, file = tmp_path_factory.mktemp("judged"), sources["openvino"]
     files = [folder / f"{number:02}.png" for number in range(20)]
     for path, image_HWC in zip(files, images(20), strict=True):
         Image.fromarray(image_HWC).save(path)
