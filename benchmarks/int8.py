@@ -22,7 +22,8 @@ from real_network import Images, divergence_of, medians_by_turns, read_photos, r
 from results import write_result
 
 from edgetl.devices.profiles import find_target
-from edgetl.export.stage import SUFFIX, write_artifact
+from edgetl.export.formats import SUFFIX
+from edgetl.export.writing import write_artifact
 from edgetl.quantize.formats import quantizer_for, width_for
 from edgetl.quantize.planner import Planner
 from edgetl.quantize.sweep import SweepSettings

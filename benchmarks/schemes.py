@@ -1,9 +1,8 @@
 """What each scheme gains in each format: time and size as parts of the float file's, and how far answers move.
 
 A MobileNetV2 with real ImageNet weights, and a ViT-Tiny with random ones, whose time and size are those of trained
-ones. What edgetl refuses is measured, too, by a library where edgetl cannot write it, so that a reason that no longer
-holds shows. Times are medians of single calls that take turns in one process, on one thread. Writes
-`benchmarks/results/schemes-MACHINE.json`.
+ones. What edgetl refuses is measured, too, so that a reason that no longer holds shows. Times are medians of single
+calls that take turns in one process, on one thread. Writes `benchmarks/results/schemes-MACHINE.json`.
 
 Run: `python benchmarks/schemes.py --weights FILE.safetensors --photos DIR`.
 """
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peers.int8_peers import WIDE_PEERS
 from real_network import Images, divergence_of, medians_by_turns, read_photos, real_contract, real_network
 from results import write_result
 
 from edgetl.devices.profiles import find_target
-from edgetl.export.stage import SUFFIX, write_artifact
+from edgetl.export.formats import SUFFIX
+from edgetl.export.writing import write_artifact
 from edgetl.quantize.formats import quantizer_for, width_for
 from edgetl.quantize.planner import Planner
 from edgetl.quantize.schemes import SchemeWriter, refusal
@@ -90,9 +89,6 @@ def _files(name: Format, deployable: Deployable, planner: Planner, folder: Path)
         for scheme in ("fp16", "w8", *(() if name == "openvino" else ("dynamic",))):
             writer.write(scheme, quantizer, width, files[scheme])
         quantizer.write(planner.plan(SweepSettings(width=width)), contract, files["w8a8"])
-        if name in WIDE_PEERS:
-            files["w8a16"] = folder / f"w8a16{SUFFIX[name]}"
-            WIDE_PEERS[name](source, planner.images_NHWC[:4], files["w8a16"])
     return {label: file for label, file in files.items() if file.is_file()}
 
 

@@ -4,14 +4,13 @@ Every function takes a float file, calibration images `(N, H, W, 3)`, and the fi
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PEERS", "WIDE_PEERS"]
+__all__ = ["PEERS"]
 
 Images = NDArray[np.uint8]
 Peer = Callable[[Path, Images, Path], None]
@@ -63,21 +62,14 @@ def _nncf_accurate(source: Path, images_NHWC: Images, file: Path) -> None:
     openvino.save_model(quantized, file, compress_to_fp16=False)
 
 
-def _onnxruntime_wide(source: Path, images_NHWC: Images, file: Path) -> None:
-    from onnxruntime.quantization import QuantType
-
-    wide = {"activation_type": QuantType.QUInt16, "extra_options": {"UseQDQContribOps": True}}
-    _onnxruntime(per_channel=True, **wide)(source, images_NHWC, file)
-
-
-def _ai_edge(source: Path, images_NHWC: Images, file: Path, activation_bits: int = 8) -> None:
+def _ai_edge(source: Path, images_NHWC: Images, file: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
 
     ((key, names),) = Interpreter(str(source)).get_signature_list().items()
     feeds = [{names["inputs"][0]: image[None]} for image in images_NHWC]
     work = quantizer.Quantizer(str(source))
-    work.load_quantization_recipe(getattr(recipe, f"static_wi8_ai{activation_bits}")())
+    work.load_quantization_recipe(recipe.static_wi8_ai8())
     work.quantize(work.calibrate({key: feeds})).export_model(str(file), overwrite=True)
 
 
@@ -92,6 +84,3 @@ PEERS: dict[str, dict[str, Peer]] = {
     "tflite": {"ai-edge-quantizer static": _ai_edge},
 }
 """By format and name."""
-
-WIDE_PEERS: dict[str, Peer] = {"onnx": _onnxruntime_wide, "tflite": partial(_ai_edge, activation_bits=16)}
-"""With 16-bit activations, by format."""

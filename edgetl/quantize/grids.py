@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,14 +26,11 @@ _SMALLEST = 1e-8
 class Grid:
     """The values that a tensor's elements are rounded to."""
 
+    top: ClassVar[int] = 255
+    """The highest code of 8 bits; the lowest is 0."""
+
     scale: float
     zero_point: int
-    bits: int = 8
-
-    @property
-    def top(self) -> int:
-        """The highest code; the lowest is 0."""
-        return (1 << self.bits) - 1
 
     def round(self, values: torch.Tensor) -> torch.Tensor:
         """The nearest values of the grid; gradients pass where nothing saturates."""
@@ -78,15 +75,14 @@ class Histogram:
         self.centres: NDArray[np.float64] = (edges[1:] + edges[:-1]) / 2
 
 
-def grid_between(low: float, high: float, bits: int = 8) -> Grid:
+def grid_between(low: float, high: float) -> Grid:
     """The grid from `low` to `high`, stretched to hold zero, which becomes exact."""
     low, high = min(float(low), 0.0), max(float(high), 0.0)
-    top = (1 << bits) - 1
-    scale = max((high - low) / top, _SMALLEST)
-    return Grid(scale, min(max(round(-low / scale), 0), top), bits)
+    scale = max((high - low) / Grid.top, _SMALLEST)
+    return Grid(scale, min(max(round(-low / scale), 0), Grid.top))
 
 
-def estimate_grid(histogram: Histogram, estimator: Ranges, bits: int = 8) -> Grid:
+def estimate_grid(histogram: Histogram, estimator: Ranges) -> Grid:
     """Choose a grid for values.
 
     Args:
@@ -94,17 +90,16 @@ def estimate_grid(histogram: Histogram, estimator: Ranges, bits: int = 8) -> Gri
         estimator: `minmax` clips nothing; `percentile` clips one in ten thousand at each end; `mse` clips as much as
             makes the mean squared error least; `entropy` clips as much as keeps the distribution most alike (Migacz,
             2017).
-        bits: Of a code.
     """
     if estimator == "minmax" or histogram.high - histogram.low < _SMALLEST:
-        return grid_between(histogram.low, histogram.high, bits)
+        return grid_between(histogram.low, histogram.high)
     if estimator == "percentile":
-        return grid_between(*_percentiles(histogram), bits)
+        return grid_between(*_percentiles(histogram))
     loss = _error if estimator == "mse" else _divergence
-    best, low, high = grid_between(histogram.low, histogram.high, bits), histogram.low, histogram.high
+    best, low, high = grid_between(histogram.low, histogram.high), histogram.low, histogram.high
     for factors in (_COARSE, _FINE):
         tried = [
-            (grid_between(lower, upper, bits), lower, upper)
+            (grid_between(lower, upper), lower, upper)
             for lower in (factors * low if low < 0 else [low])
             for upper in (factors * high if high > 0 else [high])
         ]

@@ -167,7 +167,7 @@ class _Edit:
         self._grids = {
             name: Grid(grid.scale * match.factor, grid.zero_point)
             for name, match in matches.items()
-            if (grid := plan.grids.get(match.node)) and grid.bits == 8
+            if (grid := plan.grids.get(match.node))
         }
         self._before: dict[str, list[NodeProto]] = {}
         self._pixels: str | None = None

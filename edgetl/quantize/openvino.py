@@ -80,7 +80,7 @@ class OpenvinoQuantizer:
         """Write a plan as `file` (.xml) and its `.bin`.
 
         A point of the plan is left out where no integer operator reads it, such as between a convolution and its SiLU,
-        which the runtime computes in one go; and where its grid has more than 8 bits.
+        which the runtime computes in one go.
 
         Returns:
             Names of the plan's layers that are not in the file, or not the rounded inputs that they are to have.
@@ -112,7 +112,7 @@ class OpenvinoQuantizer:
         for output in _float_outputs(model):
             match = self._matches.get(_key(output))
             grid = plan.grids.get(match.node) if match else None
-            if grid and grid.bits == 8 and not _passed_on(output, self._matches) and _is_read(output, layers):
+            if grid and not _passed_on(output, self._matches) and _is_read(output, layers):
                 points[_key(output)] = output
         return points
 

@@ -90,8 +90,7 @@ class _Stored:
 
 
 def _codes(values: torch.Tensor, grid: Grid) -> torch.Tensor:
-    codes = (values / grid.scale).round_().add_(grid.zero_point).clamp_(0, grid.top)
-    return codes.to(torch.uint8 if grid.bits == 8 else torch.int32)
+    return (values / grid.scale).round_().add_(grid.zero_point).clamp_(0, grid.top).to(torch.uint8)
 
 
 class _Sweep:

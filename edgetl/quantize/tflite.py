@@ -221,7 +221,7 @@ class _Choice:
         """The grid that the plan has for a tensor."""
         match = self._known.matches.get(tensor)
         grid = self._plan.grids.get(match.node) if match else None
-        return replace(grid, scale=grid.scale * match.factor) if match and grid and grid.bits == 8 else None
+        return replace(grid, scale=grid.scale * match.factor) if match and grid else None
 
     def _grid(self, index: int, step: Step) -> Grid | None:
         """The grid of what an operator computes."""

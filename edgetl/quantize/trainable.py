@@ -103,7 +103,7 @@ class TrainablePlan(nn.Module):
             rounded = self.rounded(name)
             layers[name] = replace(rounded, codes=rounded.codes.to(torch.int8), bias_O=rounded.bias_O.detach().clone())
         grids = {
-            name: Grid(float(self.steps[name].exp()), grid.zero_point, grid.bits) if name in self.steps else grid
+            name: Grid(float(self.steps[name].exp()), grid.zero_point) if name in self.steps else grid
             for name, grid in self._plan.grids.items()
         }
         return replace(self._plan, layers=layers, grids=grids)

@@ -6,6 +6,7 @@ import yaml
 
 from edgetl.errors import ConfigError
 from edgetl.export import stage as export
+from edgetl.export.formats import chosen_formats
 from edgetl.runs.folder import RunFolder
 
 BOARD = {
@@ -58,5 +59,7 @@ def test_a_format_that_the_target_does_not_run_is_refused(context):
 
 
 def test_auto_means_all_that_the_target_runs_in_one_order(context):
-    assert export.chosen_formats(context({"tflite": TFLITE, "onnx": ONNX})) == ("onnx", "tflite")
-    assert export.chosen_formats(context({"tflite": TFLITE, "onnx": ONNX}, formats=["tflite"])) == ("tflite",)
+    given = context({"tflite": TFLITE, "onnx": ONNX})
+    assert chosen_formats(given.recipe.export, given.target) == ("onnx", "tflite")
+    given = context({"tflite": TFLITE, "onnx": ONNX}, formats=["tflite"])
+    assert chosen_formats(given.recipe.export, given.target) == ("tflite",)

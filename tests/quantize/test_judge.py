@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from nets import contract, images, network
+from nets import images
 from PIL import Image
 
-from edgetl.devices.profiles import find_target
-from edgetl.export.stage import write_artifact
-from edgetl.quantize.judge import Judge, Limits, score
-from edgetl.runner.errors import RunnerError
-from edgetl.runs.quiet import quiet
+from edgetl.devices.local import LocalDevice
+from edgetl.errors import RunnerFailed
+from edgetl.quantize.judge import Judge, score
+from edgetl.runs.verdict import Limits
 
 LABELS_N = np.arange(100) % 4
 RIGHT_NK = np.eye(4, dtype=np.float32)[LABELS_N]
@@ -52,7 +51,9 @@ def test_an_answer_that_is_no_number_is_wrong():
     ],
 )
 def test_the_bounds_themselves_are_allowed(mistakes, limits, passes):
-    assert (score(with_mistakes(mistakes), RIGHT_NK, LABELS_N).excess(limits) == 0) == passes
+    found = score(with_mistakes(mistakes), RIGHT_NK, LABELS_N)
+    assert found.verdict(limits).passed == passes
+    assert (found.excess(limits) == 0) == passes
 
 
 def test_a_drop_has_the_standard_error_of_the_images_that_only_one_has_right():
@@ -64,8 +65,8 @@ def test_a_drop_has_the_standard_error_of_the_images_that_only_one_has_right():
     assert found.drop_error == pytest.approx(np.sqrt((6 + 2 - 4**2 / 100) / 100**2))
 
 
-@pytest.mark.parametrize(("images", "inside"), [(400, True), (499, True), (500, False), (1000, False)])
-def test_where_images_are_many_chance_does_not_bring_a_file_inside(images, inside):
+@pytest.mark.parametrize(("images", "settled"), [(400, True), (499, True), (500, False), (1000, False)])
+def test_where_images_are_many_a_file_that_passes_by_chance_is_not_settled(images, settled):
     """0.9 points are lost, more or less."""
     labels_N = np.arange(images) % 4
     right_NK = np.eye(4, dtype=np.float32)[labels_N]
@@ -73,21 +74,19 @@ def test_where_images_are_many_chance_does_not_bring_a_file_inside(images, insid
     answers_NK[:wrong] = np.roll(answers_NK[:wrong], 1, axis=1)
     found = score(answers_NK, right_NK, labels_N)
     assert found.drop < 0.01 < found.drop + found.drop_error
-    assert (found.excess(Limits(0.01, 1.0)) == 0) == inside
+    assert found.verdict(Limits(0.01, 1.0)).passed
+    assert (found.excess(Limits(0.01, 1.0)) == 0) == settled
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory):
-    """A float file, its images as files, and a judge."""
-    folder, deployable = tmp_path_factory.mktemp("judged"), network()
-    file = folder / "model.fp32.xml"
-    with quiet():
-        write_artifact("openvino", deployable, contract(), file, find_target("linux-x86"))
+def judged(sources, tmp_path_factory):
+    """A float file, and a judge with images as files."""
+    folder, file = tmp_path_factory.mktemp("judged"), sources["openvino"]
     files = [folder / f"{number:02}.png" for number in range(20)]
     for path, image_HWC in zip(files, images(20), strict=True):
         Image.fromarray(image_HWC).save(path)
     reference_NK = np.eye(4, dtype=np.float32)[[0] * 20]
-    return file, Judge(files, np.zeros(20, dtype=np.int64), reference_NK, threads=1)
+    return file, Judge(files, np.zeros(20, dtype=np.int64), reference_NK, LocalDevice(), threads=1)
 
 
 def test_a_file_is_run_timed_and_weighed(judged):
@@ -106,5 +105,5 @@ def test_a_file_is_run_timed_and_weighed(judged):
 def test_a_file_that_does_not_run_says_so(judged, tmp_path):
     broken = tmp_path / "model.onnx"
     broken.write_bytes(b"nothing")
-    with pytest.raises(RunnerError, match="onnxruntime cannot open it"):
+    with pytest.raises(RunnerFailed, match="onnxruntime cannot open it"):
         judged[1].judge(broken)

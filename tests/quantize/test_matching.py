@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from nets import contract, images, network
+from nets import images
 
-from edgetl.quantize.graph import folded_graph, layers_of
+from edgetl.quantize.graph import layers_of
 from edgetl.quantize.matching import Match, graph_tensors, match_tensors, match_weight
 
 RNG = np.random.default_rng(0)
@@ -55,14 +55,12 @@ def test_tensors_of_zeros_match_each_other_only():
     assert matches == {"a": Match("dead", 1.0)}
 
 
-def test_every_tensor_of_a_graph_is_another_one():
-    graph = folded_graph(network(), contract())
+def test_every_tensor_of_a_graph_is_another_one(graph):
     nodes = graph_tensors(graph, images(2))
     assert {name: match.node for name, match in match_tensors(nodes, nodes.items()).items()} == {n: n for n in nodes}
 
 
-def test_weights_are_found_among_constants():
-    graph = folded_graph(network(), contract())
+def test_weights_are_found_among_constants(graph):
     constants = {layer.name: layer.weight.numpy() for layer in layers_of(graph)}
     constants["expand.0.0"] = constants["expand.0.0"] / 127.5
     constants["number"] = np.float32(3)
@@ -72,6 +70,6 @@ def test_weights_are_found_among_constants():
         assert factor == pytest.approx(1 / 127.5 if name == "expand.0.0" else 1)
 
 
-def test_weights_that_are_not_there_are_not_found():
-    layer = next(layers_of(folded_graph(network(), contract())))
+def test_weights_that_are_not_there_are_not_found(graph):
+    layer = next(layers_of(graph))
     assert match_weight(layer, [("other", torch.randn(8, 3, 3, 3).numpy())]) is None

@@ -1,6 +1,5 @@
 """Integer OpenVINO IR made from a plan, in the real runtime."""
 
-import copy
 from collections import Counter
 from dataclasses import replace
 
@@ -8,17 +7,16 @@ import numpy as np
 import openvino
 import pytest
 import torch
-from nets import contract, images, network
+from nets import contract, images
 from torch import nn
 
 from edgetl.devices.profiles import find_target
-from edgetl.export.stage import write_artifact
-from edgetl.quantize.centre import centre_pixels
-from edgetl.quantize.graph import folded_graph, is_layer, layers_of
+from edgetl.export.writing import write_artifact
+from edgetl.quantize.graph import copied, is_layer, layers_of
 from edgetl.quantize.openvino import OpenvinoQuantizer
 from edgetl.quantize.plan import Simulation
-from edgetl.quantize.points import input_point
-from edgetl.quantize.sweep import SweepSettings, sweep
+from edgetl.quantize.planner import Planner
+from edgetl.quantize.sweep import SweepSettings
 from edgetl.quantize.widths import paired_width
 from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
@@ -26,7 +24,6 @@ from edgetl.runs.quiet import quiet
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.deployable import Deployable
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 KNOWN, OTHERS = images(64), images(200, seed=1)
 
 aten = torch.ops.aten
@@ -36,30 +33,21 @@ GATES = (aten.hardsigmoid.default, aten.sigmoid.default)
 class Case:
     """A float file, a plan for it, and an integer file."""
 
-    def __init__(self, folder, deployable, contract):
-        self.deployable, self.contract = deployable, contract
-        self.source, self.file = folder / "model.fp32.xml", folder / "model.w8a8.xml"
-        with quiet():
-            write_artifact("openvino", deployable, contract, self.source, find_target("linux-x86"))
-        self.traced, self.graph = (folded_graph(deployable, contract) for _ in range(2))
-        grid = centre_pixels(self.graph)
-        plan = sweep(
-            self.graph,
-            KNOWN,
-            SweepSettings(width=paired_width),
-            fixed={input_point(self.graph).name: grid} if grid else {},
-        )
-        self.plan = replace(plan, pixels=grid is not None)
+    def __init__(self, folder, source, contract, planner, plan):
+        self.source, self.contract, self.plan = source, contract, plan
+        self.traced, self.graph = planner.traced, planner.graph_of(plan)
         self.quantizer = OpenvinoQuantizer(self.source, self.traced, KNOWN[:2])
+        self.file = folder / "model.w8a8.xml"
         self.missing = self.quantizer.write(self.plan, contract, self.file)
 
     def simulated(self, plan=None):
         return Simulation(self.graph, plan or self.plan).predict(OTHERS)
 
 
-@pytest.fixture(scope="module", params=[(), IMAGENET], ids=["pixels", "normalised"])
-def case(request, tmp_path_factory):
-    return Case(tmp_path_factory.mktemp("openvino"), network(*request.param), contract(*request.param))
+@pytest.fixture(scope="module")
+def case(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("openvino")
+    return Case(folder, small.sources["openvino"], small.contract, small.planner, small.plan)
 
 
 def run(file, images_NHWC=OTHERS):
@@ -158,19 +146,19 @@ def test_a_layer_that_the_plan_leaves_out_stays_in_float(case, tmp_path):
     assert np.abs(run(file) - run(case.source)).mean() < 0.01
 
 
-def test_a_layer_whose_input_has_a_finer_grid_computes_in_float(case, tmp_path):
+def test_a_layer_whose_input_has_no_grid_computes_in_float_and_is_named(case, tmp_path):
     layer = list(layers_of(case.traced))[1]
-    finer = replace(case.plan.grids[layer.source.name], bits=16)
-    plan = replace(case.plan, grids={**case.plan.grids, layer.source.name: finer})
+    plan = replace(case.plan, grids={k: v for k, v in case.plan.grids.items() if k != layer.source.name})
     file = tmp_path / "model.xml"
     assert case.quantizer.write(plan, case.contract, file) == (layer.name,)
     assert in_float(file) == 1
 
 
 def test_a_layer_that_the_file_does_not_have_is_named(case, tmp_path):
-    other = copy.deepcopy(case.deployable)
-    nn.init.normal_(other.classifier.net.head.weight)
-    quantizer = OpenvinoQuantizer(case.source, folded_graph(other, case.contract), KNOWN[:2])
+    other = copied(case.traced)
+    head = list(layers_of(other))[-1]
+    head.weight = head.weight.flip(0)
+    quantizer = OpenvinoQuantizer(case.source, other, KNOWN[:2])
     assert quantizer.write(case.plan, case.contract, tmp_path / "model.xml") == ("head",)
 
 
@@ -192,7 +180,11 @@ def bare(tmp_path_factory):
         nn.init.constant_(filters[-1].bias, 1e-6)
         nn.init.normal_(net[-1].weight, std=2.0)
     deployable = Deployable(Classifier(net, *[(0.5,) * 3] * 2)).to(memory_format=torch.contiguous_format).eval()
-    return Case(tmp_path_factory.mktemp("bare"), deployable, contract())
+    folder = tmp_path_factory.mktemp("bare")
+    source, planner = folder / "model.fp32.xml", Planner(deployable, contract(), KNOWN)
+    with quiet():
+        write_artifact("openvino", deployable, contract(), source, find_target("linux-x86"))
+    return Case(folder, source, contract(), planner, planner.plan(SweepSettings(paired_width)))
 
 
 def test_weights_take_a_quarter_of_the_space(bare):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import small_run
 import torch
-from nets import contract, images, network
+from nets import images
 
-from edgetl.data.index import read_index
 from edgetl.quantize.formats import quantizer_for
 from edgetl.quantize.graph import layers_of
 from edgetl.quantize.plan import Plan, Simulation
@@ -28,13 +27,7 @@ from edgetl.zoo.deployable import load_deployable
 FILES = {"onnx": ".onnx", "tflite": ".tflite", "openvino": ".xml"}
 
 
-@pytest.fixture(scope="module")
-def planner():
-    return Planner(network(), contract(), images(64))
-
-
-def test_it_starts_as_what_the_plan_computes(planner):
-    plan = planner.plan(SweepSettings(paired_width))
+def test_it_starts_as_what_the_plan_computes(planner, plan):
     graph = planner.graph_of(plan)
     trained = TrainablePlan(graph, plan, paired_width, learn_steps=False)
     with torch.no_grad():
@@ -46,8 +39,7 @@ def test_it_starts_as_what_the_plan_computes(planner):
         assert torch.equal(finished.layers[name].codes, each.codes)
 
 
-def test_every_weight_and_bias_learns(planner):
-    plan = planner.plan(SweepSettings(paired_width))
+def test_every_weight_and_bias_learns(planner, plan):
     trained = TrainablePlan(planner.graph_of(plan), plan, paired_width, learn_steps=False)
     assert not trained.steps
     trained(torch.from_numpy(images(50, seed=1)))[:, 0].sum().backward()
@@ -56,8 +48,7 @@ def test_every_weight_and_bias_learns(planner):
         assert all(float(each.grad.abs().sum()) > 0 for each in parameters.values())
 
 
-def test_a_weight_that_was_cut_off_is_left_alone(planner):
-    plan = planner.plan(SweepSettings(paired_width))
+def test_a_weight_that_was_cut_off_is_left_alone(planner, plan):
     trained = TrainablePlan(planner.graph_of(plan), plan, lambda _: Width(20), learn_steps=False)
     trained(torch.from_numpy(images(50, seed=1)))[:, 0].sum().backward()
     for name, each in plan.layers.items():
@@ -65,8 +56,7 @@ def test_a_weight_that_was_cut_off_is_left_alone(planner):
         assert (trained.weights[name].grad[beyond] == 0).all()
 
 
-def test_all_of_it_moves_to_another_device(planner):
-    plan = planner.plan(SweepSettings(paired_width))
+def test_all_of_it_moves_to_another_device(planner, plan):
     trained = TrainablePlan(planner.graph_of(plan), plan, paired_width, learn_steps=False).to("meta")
     held = [*trained.state_dict().values(), *trained.graph.parameters(), *trained.graph.buffers()]
     assert {each.device.type for each in held} == {"meta"}
@@ -78,26 +68,16 @@ def test_all_of_it_moves_to_another_device(planner):
 def folder(tmp_path_factory):
     """A run with float files of every format."""
     base = tmp_path_factory.getbasetemp()
-    return RunFolder.open(shutil.copytree(small_run.quantized(base), tmp_path_factory.mktemp("qat") / "run"))
-
-
-@pytest.fixture(scope="module")
-def digits(folder, tmp_path_factory):
-    """Calibration images, and test images with their labels."""
-    with small_run.user_cache(tmp_path_factory.getbasetemp()):
-        index = read_index(folder)
-        train, test = index.split("train")[:64], index.split("test")
-        read = [folder.contract.read([index.file(sample) for sample in split]) for split in (train, test)]
-    return *read, np.array([sample.label for sample in test])
+    return RunFolder.open(shutil.copytree(small_run.exported(base), tmp_path_factory.mktemp("qat") / "run"))
 
 
 @pytest.fixture(scope="module")
 def coarse(folder, digits, tmp_path_factory):
-    """A plan that is as bad as weights of 3 bits, and what training makes of it."""
-    planner = Planner(load_deployable(folder), folder.contract, digits[0])
+    """A plan that is as bad as weights of 2 bits, and what training makes of it."""
+    planner = Planner(load_deployable(folder), folder.contract, digits[0][:64])
     settings = small_run.recipe(quantize={"qat_epochs": 2, "qat_learning_rate": 0.003})
     context = small_run.context(folder, folder.path, settings)
-    plan = planner.plan(SweepSettings(lambda _: Width(2), compensate=False))
+    plan = planner.plan(SweepSettings(lambda _: Width(1), compensate=False))
     with small_run.user_cache(tmp_path_factory.getbasetemp()):
         trained, records = train_aware(context, planner.graph_of(plan), plan)
     return planner, plan, trained, records
@@ -105,7 +85,7 @@ def coarse(folder, digits, tmp_path_factory):
 
 def test_training_brings_back_what_rounding_took(coarse, digits):
     planner, plan, trained, records = coarse
-    _, test_NHWC, labels_N = digits
+    test_NHWC, labels_N = digits
     graph = planner.graph_of(plan)
     top1 = [
         float((Simulation(graph, each).predict(test_NHWC).argmax(1) == labels_N).mean())
@@ -127,13 +107,13 @@ def test_the_files_agree_with_what_was_trained(name, coarse, digits, folder, tmp
         source = folder.file(f"model.fp32{FILES[name]}")
         quantizer = quantizer_for(name, source, planner.traced, planner.probes_NHWC)
         assert quantizer.write(trained, folder.contract, file) == ()
-    answers_NK = open_model(file, Session(threads=1)).run(digits[1])
-    trained_NK = Simulation(planner.graph_of(plan), trained).predict(digits[1])
+    answers_NK = open_model(file, Session(threads=1)).run(digits[0])
+    trained_NK = Simulation(planner.graph_of(plan), trained).predict(digits[0])
     assert (answers_NK.argmax(1) == trained_NK.argmax(1)).mean() >= 0.99
 
 
-def test_the_last_rung_trains_once_for_all_formats(folder, tmp_path, tmp_path_factory):
-    copy = RunFolder.open(shutil.copytree(folder.path, tmp_path / "run"))
+def test_the_last_rung_trains_once_for_all_formats(run, runner_inside, tmp_path, tmp_path_factory):
+    copy = RunFolder.open(shutil.copytree(run.path, tmp_path / "run"))
     titles = []
 
     class Listener(Reporter):

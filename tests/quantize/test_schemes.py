@@ -11,7 +11,8 @@ import torch
 from nets import contract, images, matrix_network, network
 
 from edgetl.devices.profiles import find_target
-from edgetl.export.stage import SUFFIX, write_artifact
+from edgetl.export.formats import SUFFIX
+from edgetl.export.writing import write_artifact
 from edgetl.quantize.formats import quantizer_for
 from edgetl.quantize.planner import Planner
 from edgetl.quantize.schemes import SchemeWriter, refusal
@@ -163,9 +164,6 @@ def test_rounded_inputs_meet_weights_that_share_the_room_of_the_target(products)
 @pytest.mark.parametrize(
     ("scheme", "name", "reason"),
     [
-        ("w8a16", "onnx", "no integer kernels for 16-bit activations"),
-        ("w8a16", "openvino", "computes 16-bit activations in float"),
-        ("w8a16", "tflite", "many times slower than those for float"),
         ("w8", "onnx", "decodes weights at every inference"),
         ("dynamic", "openvino", "give it w8"),
     ],

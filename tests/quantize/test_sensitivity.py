@@ -5,26 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from nets import contract, images, network
+from nets import images
 
 from edgetl.quantize.graph import layers_of
 from edgetl.quantize.grids import Grid
 from edgetl.quantize.plan import Plan, Simulation
-from edgetl.quantize.planner import Planner
 from edgetl.quantize.sensitivity import divergence, measure, measurements, relaxed, units_of
-from edgetl.quantize.sweep import SweepSettings
 
 OTHERS = images(48, seed=1)
-
-
-@pytest.fixture(scope="module")
-def planner():
-    return Planner(network(), contract(), images(64))
-
-
-@pytest.fixture(scope="module")
-def plan(planner):
-    return planner.plan(SweepSettings())
 
 
 @pytest.fixture(scope="module")

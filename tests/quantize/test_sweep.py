@@ -6,10 +6,10 @@ import torch
 from nets import CLASSES, SIDE, contract, images, network
 from torch import nn
 
+from edgetl.quantize.centre import centre_pixels
 from edgetl.quantize.correction import Correction
 from edgetl.quantize.graph import copied, folded_graph, layers_of
 from edgetl.quantize.plan import Plan, Simulation
-from edgetl.quantize.planner import Planner
 from edgetl.quantize.points import input_point, rounded_points
 from edgetl.quantize.sweep import SweepSettings, sweep
 from edgetl.quantize.widths import Width, full_width, paired_width
@@ -17,12 +17,6 @@ from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.deployable import Deployable
 
 CALIBRATION, OTHERS = images(64), images(200, seed=1)
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-@pytest.fixture(scope="module")
-def graph():
-    return folded_graph(network(), contract())
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +114,12 @@ def test_the_graph_stays_as_it_was(graph, float_answers):
     np.testing.assert_array_equal(Simulation(graph, Plan({}, {})).predict(OTHERS), float_answers)
 
 
+def test_the_last_image_sets_the_ranges_too(graph):
+    dark_NHWC = np.zeros_like(CALIBRATION[:20])
+    one, other = (sweep(graph, each, SweepSettings()) for each in (dark_NHWC, np.r_[dark_NHWC[1:], CALIBRATION[:1]]))
+    assert sum(other.grids[name].scale > grid.scale for name, grid in one.grids.items()) > 5
+
+
 def test_the_same_images_give_the_same_plan(graph):
     plans = [sweep(graph, CALIBRATION, SweepSettings()) for _ in range(2)]
     assert plans[0].grids == plans[1].grids
@@ -137,22 +137,18 @@ def test_a_layer_that_never_moves_is_named():
     assert "expand.0.0" in plan.dead
 
 
-def test_pixels_lie_on_the_inputs_grid():
-    planner = Planner(network(), contract(), CALIBRATION)
-    plan = planner.plan(SweepSettings())
+def test_pixels_lie_on_the_inputs_grid(planner, plan):
     assert plan.pixels
     grid = plan.grids[input_point(planner.traced).name]
     assert grid.zero_point == 128
     assert grid.scale == pytest.approx(1 / 127.5)
 
 
-def test_channels_of_different_scales_get_a_grid_from_the_images():
-    plan = Planner(network(*IMAGENET), contract(*IMAGENET), CALIBRATION).plan(SweepSettings())
-    assert not plan.pixels
+def test_channels_of_different_scales_get_a_grid_from_the_images(normalised):
+    assert not normalised.plan.pixels
 
 
-def test_moving_the_centre_of_the_pixels_hardly_changes_an_answer(graph, float_answers):
-    planner = Planner(network(), contract(), CALIBRATION)
+def test_moving_the_centre_of_the_pixels_hardly_changes_an_answer(planner, float_answers):
     moved_NK = Simulation(planner.centred, Plan({}, {})).predict(OTHERS)
     assert 0 < np.abs(moved_NK - float_answers).max() < 0.02
 
@@ -196,9 +192,9 @@ class Twice(nn.Module):
 
 def test_an_image_that_more_than_a_layer_reads_is_not_moved():
     deployable = Deployable(Classifier(Twice(), *((0.5,) * 3,) * 2)).to(memory_format=torch.contiguous_format).eval()
-    assert not Planner(deployable, contract(), CALIBRATION).plan(SweepSettings()).pixels
+    assert centre_pixels(folded_graph(deployable, contract())) is None
 
 
-def test_a_first_layer_that_stays_in_float_keeps_its_mean():
-    plan = Planner(network(), contract(), CALIBRATION).plan(SweepSettings(in_float=frozenset({"stem.0.0"})))
+def test_a_first_layer_that_stays_in_float_keeps_its_mean(planner):
+    plan = planner.plan(SweepSettings(in_float=frozenset({"stem.0.0"})))
     assert not plan.pixels

@@ -10,13 +10,14 @@ from nets import CLASSES, HALF, contract, images, network
 from torch import nn
 
 from edgetl.export.tflite import write_tflite
-from edgetl.quantize.centre import centre_pixels
-from edgetl.quantize.graph import folded_graph, layers_of
+from edgetl.quantize.graph import layers_of
 from edgetl.quantize.grids import Grid
 from edgetl.quantize.plan import Plan, Simulation
+from edgetl.quantize.planner import Planner
 from edgetl.quantize.points import input_point
 from edgetl.quantize.sweep import SweepSettings, sweep
 from edgetl.quantize.tflite import TfliteQuantizer
+from edgetl.quantize.tflite_graph import FloatFile
 from edgetl.quantize.widths import Width
 from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
@@ -58,16 +59,10 @@ def pooled():
 
 
 class Case:
-    """A network, its float file, and a plan for it."""
+    """A float file and a plan for it."""
 
-    def __init__(self, place, deployable, batch=1, pixels=True):
-        self.source, self.place = place / "float.tflite", place
-        with quiet():
-            write_tflite(deployable, contract(), batch, self.source)
-        self.traced, self.graph = folded_graph(deployable, contract()), folded_graph(deployable, contract())
-        grid = centre_pixels(self.graph) if pixels else None
-        fixed = {input_point(self.graph).name: grid} if grid else {}
-        self.plan = replace(sweep(self.graph, images(48), SweepSettings(), fixed=fixed), pixels=pixels)
+    def __init__(self, place, source, traced, graph, plan):
+        self.place, self.source, self.traced, self.graph, self.plan = place, source, traced, graph, plan
         self.quantizer = TfliteQuantizer(self.source, self.traced, images(2))
 
     def write(self, plan=None, name="integer.tflite"):
@@ -81,8 +76,11 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    return Case(tmp_path_factory.mktemp("tflite"), network())
+def case(pixels, tmp_path_factory):
+    planner = pixels.planner
+    return Case(
+        tmp_path_factory.mktemp("tflite"), pixels.sources["tflite"], planner.traced, planner.centred, pixels.plan
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +90,12 @@ def integer(case):
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory):
-    return Case(tmp_path_factory.mktemp("pooled"), pooled())
+    place = tmp_path_factory.mktemp("pooled")
+    source, planner = place / "float.tflite", Planner(pooled(), contract(), images(48))
+    with quiet():
+        write_tflite(pooled(), contract(), 1, source)
+    plan = planner.plan(SweepSettings())
+    return Case(place, source, planner.traced, planner.graph_of(plan), plan)
 
 
 def answers(file, threads=1):
@@ -220,11 +223,10 @@ def test_pixels_are_read_as_they_are(case, integer):
 
 
 def test_pixels_may_also_be_rounded(case):
-    graph = folded_graph(network(), contract())
-    plan = sweep(graph, images(48), SweepSettings())
+    plan = sweep(case.traced, images(48), SweepSettings())
     file, left = case.write(plan, "rounded.tflite")
     assert left == ()
-    assert_alike(answers(file), Simulation(graph, plan).predict(IMAGES))
+    assert_alike(answers(file), Simulation(case.traced, plan).predict(IMAGES))
     assert kinds(file)[0] == "CAST"
 
 
@@ -243,19 +245,25 @@ def test_a_layer_that_the_plan_leaves_out_stays_in_float(name, case):
         assert_alike(answers(file), case.simulate(plan))
 
 
-def test_a_layer_that_cannot_be_rounded_stays_in_float_and_is_named(case):
-    """There is no integer kernel for an output of 16 bits."""
+def test_a_layer_whose_output_has_no_grid_stays_in_float_and_is_named(case):
+    """There is no integer kernel for a convolution with a float output."""
     node = node_of(case, "project.0")
-    wide = replace(case.plan.grids[node], scale=case.plan.grids[node].scale / 256, bits=16)
-    file, left = case.write(replace(case.plan, grids={**case.plan.grids, node: wide}), "wide.tflite")
+    file, left = case.write(replace(case.plan, grids=without(case.plan.grids, node)), "open.tflite")
     assert left == ("project.0",)
     done = replace(case.plan, layers=without(case.plan.layers, node), grids=without(case.plan.grids, node))
     assert_alike(answers(file), case.simulate(done))
 
 
 def test_a_file_for_several_images_answers_the_same(case, integer, tmp_path):
-    several = Case(tmp_path, network(), batch=3)
-    file, left = several.write(case.plan)
+    """Also when images do not fill a whole number of calls."""
+    source, file = tmp_path / "float.tflite", tmp_path / "integer.tflite"
+    with quiet():
+        write_tflite(network(), contract(), 3, source)
+    for count in (2, 4):
+        tensors = [FloatFile.read(each, IMAGES[:count]).tensors.values() for each in (source, case.source)]
+        for several, single in zip(*tensors, strict=True):
+            np.testing.assert_allclose(several, single, atol=1e-5)
+    left = TfliteQuantizer(source, case.traced, images(2)).write(case.plan, contract(), file)
     assert left == ()
     assert opened(file).get_input_details()[0]["shape"].tolist() == [3, 16, 16, 3]
     np.testing.assert_allclose(answers(file), answers(integer), atol=1e-5)

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 
-import nets
 import numpy as np
 import onnx
 import pytest
@@ -14,7 +13,7 @@ import torch
 from onnx import helper
 
 from edgetl.devices.facts import machine
-from edgetl.quantize.graph import folded_graph, layers_of
+from edgetl.quantize.graph import layers_of
 from edgetl.quantize.rounding import input_products, round_weights, weight_scales
 from edgetl.quantize.widths import Width, full_width, paired_width
 from edgetl.runs.quiet import quiet
@@ -78,8 +77,8 @@ def test_depthwise_weights_have_all_bits():
     assert paired_width(layer((8, 1, 3, 3), groups=8)) == full_width(None)
 
 
-def test_every_layer_of_a_network_has_a_width():
-    for each in layers_of(folded_graph(nets.network(), nets.contract())):
+def test_every_layer_of_a_network_has_a_width(graph):
+    for each in layers_of(graph):
         width = paired_width(each)
         assert width.partners_C is None or len(width.partners_C) == each.weight[0].numel()
 
@@ -107,68 +106,6 @@ def one_convolution(codes, groups, file):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), file)
 
 
-OPENVINO = """
-import json, sys
-import numpy as np, openvino
-
-model = openvino.compile_model(sys.argv[1], "CPU", {"PERF_COUNT": "YES"})
-request = model.create_infer_request()
-answer = request.infer([np.full(model.input().shape, 255, np.float32)])[0][0, :, 0, 0]
-kernels = [each.exec_type for each in request.get_profiling_info() if "onvolution" in each.node_type]
-print(json.dumps([answer.tolist(), kernels]))
-"""
-
-
-def computed_with_avx2(codes, groups, file):
-    """What OpenVINO's kernels for AVX2 without dot-product instructions make of inputs that are all 255."""
-    one_convolution(codes.numpy(), groups, file)
-    done = subprocess.run(
-        [sys.executable, "-c", OPENVINO, str(file)],
-        env={"ONEDNN_MAX_CPU_ISA": "AVX2"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    sums_O, kernels = json.loads(done.stdout.splitlines()[-1])
-    assert [kernel.rpartition("_")[2] for kernel in kernels] == ["I8"]
-    assert "avx512" not in kernels[0]
-    return np.array(sums_O)
-
-
-ONNX_RUNTIME = """
-import json, sys
-import numpy as np, onnxruntime
-
-session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-image = np.full(session.get_inputs()[0].shape, 255, np.float32)
-print(json.dumps(session.run(None, {"image": image})[0][0, :, 0, 0].tolist()))
-"""
-X86 = machine()["architecture"] == "x86_64"
-QEMU = shutil.which("qemu-x86_64-static")
-
-
-def computed_by_a_haswell(codes, groups, file):
-    """What ONNX Runtime makes of the same on an emulated CPU with AVX2 and nothing newer."""
-    one_convolution(codes.numpy(), groups, file)
-    done = subprocess.run(
-        [QEMU, "-cpu", "Haswell", sys.executable, "-c", ONNX_RUNTIME, str(file)],
-        env={"PYTHONPATH": ":".join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return np.array(json.loads(done.stdout.splitlines()[-1]))
-
-
-on_both_runtimes = pytest.mark.parametrize(
-    "compute",
-    [
-        pytest.param(computed_with_avx2, marks=pytest.mark.skipif(not X86, reason="needs an x86 CPU")),
-        pytest.param(computed_by_a_haswell, marks=pytest.mark.skipif(not QEMU, reason="needs qemu-x86_64-static")),
-    ],
-)
-
-
 def every_two(inputs, size, groups):
     """Codes `(O, I, k, k)` in which any two are as large as the bounds allow, and all others zero."""
     twos = torch.tensor(list(itertools.combinations(range(inputs * size * size), 2)))
@@ -177,17 +114,79 @@ def every_two(inputs, size, groups):
     return paired_width(layer(shape, groups)).nearest(rows_OC).to(torch.int8).view(shape)
 
 
-@pytest.mark.parametrize(("inputs", "size", "groups"), [(16, 1, 1), (4, 3, 1), (3, 3, 1), (1, 3, 36)])
-@on_both_runtimes
-def test_the_largest_weights_do_not_overflow_without_dot_products(compute, inputs, size, groups, tmp_path):
-    """With the largest activations."""
-    codes = every_two(inputs, size, groups)
-    sums_O = codes.sum((1, 2, 3)) * 255
-    np.testing.assert_allclose(compute(codes, groups, tmp_path / "one.onnx"), sums_O, atol=1024)
-
-
-@on_both_runtimes
-def test_the_full_width_would_overflow_there(compute, tmp_path):
+def two_large():
+    """Codes of which two neighbours are as large as 8 bits allow."""
     codes = torch.zeros((32, 16, 1, 1), dtype=torch.int8)
     codes[:, 4:6] = 127
-    assert (compute(codes, 1, tmp_path / "one.onnx") == 32 * 1024).all()  # and not 63 * 1024
+    return codes
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Convolutions with the largest weights that the bounds allow, and one whose weights are larger."""
+    folder = tmp_path_factory.mktemp("kernels")
+    shapes = [(16, 1, 1), (4, 3, 1), (3, 3, 1), (1, 3, 36)]
+    codes = [(every_two(*shape), shape[2]) for shape in shapes] + [(two_large(), 1)]
+    for number, (each, groups) in enumerate(codes):
+        one_convolution(each.numpy(), groups, folder / f"{number}.onnx")
+    return {folder / f"{number}.onnx": each for number, (each, _) in enumerate(codes)}
+
+
+OPENVINO = """
+import json, sys
+import numpy as np, openvino
+
+for file in sys.argv[1:]:
+    model = openvino.compile_model(file, "CPU", {"PERF_COUNT": "YES"})
+    request = model.create_infer_request()
+    answer = request.infer([np.full(model.input().shape, 255, np.float32)])[0][0, :, 0, 0]
+    (kernel,) = [each.exec_type for each in request.get_profiling_info() if "onvolution" in each.node_type]
+    assert kernel.endswith("_I8") and "avx512" not in kernel, kernel
+    print(json.dumps(answer.tolist()))
+"""
+ONNX_RUNTIME = """
+import json, sys
+import numpy as np, onnxruntime
+
+for file in sys.argv[1:]:
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    image = np.full(session.get_inputs()[0].shape, 255, np.float32)
+    print(json.dumps(session.run(None, {"image": image})[0][0, :, 0, 0].tolist()))
+"""
+X86 = machine()["architecture"] == "x86_64"
+QEMU = shutil.which("qemu-x86_64-static")
+
+
+def printed(command, script, files, **env):
+    """What a script prints of each file, whose inputs are all 255."""
+    command = [*command, sys.executable, "-c", script, *map(str, files)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    return [np.array(json.loads(line)) for line in done.stdout.splitlines()[-len(files) :]]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("avx2", marks=pytest.mark.skipif(not X86, reason="needs an x86 CPU")),
+        pytest.param("haswell", marks=pytest.mark.skipif(not QEMU, reason="needs qemu-x86_64-static")),
+    ],
+)
+def without_dot_products(request, files):
+    """Sums of OpenVINO's kernels for AVX2, and of ONNX Runtime's on an emulated CPU with AVX2 and nothing newer.
+
+    One process for all files: to start Python takes seconds there.
+    """
+    if request.param == "avx2":
+        return printed([], OPENVINO, files, ONEDNN_MAX_CPU_ISA="AVX2")
+    return printed([QEMU, "-cpu", "Haswell"], ONNX_RUNTIME, files, PYTHONPATH=":".join(sys.path))
+
+
+def test_the_largest_weights_do_not_overflow(without_dot_products, files):
+    """With the largest activations."""
+    *bounded, _ = zip(files.values(), without_dot_products, strict=True)
+    for codes, sums_O in bounded:
+        np.testing.assert_allclose(sums_O, codes.sum((1, 2, 3)) * 255, atol=1024)
+
+
+def test_the_full_width_would_overflow(without_dot_products):
+    assert (without_dot_products[-1] == 32 * 1024).all()  # and not 63 * 1024
