@@ -203,9 +203,9 @@ def test_a_named_cache_of_another_teacher_is_refused(teacher, tmp_path):
     asked.ask()
     entry = teacher.manifest["files"]["model.safetensors"] | {"sha256": "0" * 64}
     files = teacher.manifest["files"] | {"model.safetensors": entry}
-    impostor = RunFolder(teacher.path, teacher.manifest | {"files": files})
+    impostor = replace(asked.teacher, run=RunFolder(teacher.path, teacher.manifest | {"files": files}))
     with pytest.raises(RunFolderError, match=r"holds answers of another teacher \(teacher \w{12}, here 000000000000\)"):
-        Asked(impostor, tmp_path)
+        answer_stores(impostor, asked.question, asked.context, precision="fp32", feature_width=0)
 
 
 def test_students_with_another_normalisation_share_the_answers(teacher, tmp_path):
