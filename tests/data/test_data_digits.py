@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl import environment
 from edgetl.data.digits import digits_folder, digits_place
 from edgetl.data.scan import scan
 from edgetl.errors import EnvironmentFault, MissingExtra
 from edgetl.recipe.fields import DataConfig
 from edgetl.runner.contract import load_image
+from edgetl.runs import installed
 from edgetl.runs.reporter import Reporter
 
 
@@ -44,13 +44,13 @@ def test_an_incomplete_set_is_made_again_and_nothing_lies_beside_it(cache):
 
 def test_a_complete_set_is_left_alone_and_needs_no_library(monkeypatch):
     before = digits_folder().stat().st_ino
-    monkeypatch.setattr(environment, "installed_version", lambda _: None)
+    monkeypatch.setattr(installed, "installed_version", lambda _: None)
     assert digits_folder().stat().st_ino == before
 
 
 def test_without_scikit_learn_the_message_names_the_extra(monkeypatch):
-    real = environment.installed_version
-    monkeypatch.setattr(environment, "installed_version", lambda name: None if name == "scikit-learn" else real(name))
+    real = installed.installed_version
+    monkeypatch.setattr(installed, "installed_version", lambda name: None if name == "scikit-learn" else real(name))
     with pytest.raises(MissingExtra, match=r"scikit-learn is not installed. Run: pip install 'edgetl\[train\]'"):
         digits_folder()
 

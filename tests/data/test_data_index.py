@@ -3,19 +3,19 @@
 import json
 
 import pytest
+import small_run
 
 from edgetl.data.digits import digits_folder
 from edgetl.data.index import ImageIndex, read_index
 from edgetl.data.scan import scan
 from edgetl.errors import DataError, RunFolderError
 from edgetl.recipe.fields import DataConfig
-from edgetl.runs.folder import RunFolder
 from edgetl.runs.reporter import Reporter
 
 
 def written(index, folder, **changes):
     (folder / "data.json").write_text(json.dumps(index.to_dict() | changes))
-    return RunFolder(folder, {})
+    return small_run.run_of(folder)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_newer_or_damaged_file_is_refused(pets, open_folder, run, changes, mes
 def test_what_is_no_index_is_refused(run, content):
     (run / "data.json").write_text(content)
     with pytest.raises(RunFolderError, match=r"data.json: cannot be used .* Run again with another --out"):
-        read_index(RunFolder(run, {}))
+        read_index(small_run.run_of(run))
 
 
 def test_from_dict_undoes_to_dict(pets, open_folder):

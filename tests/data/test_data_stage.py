@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import small_run
 
 from edgetl.data.index import read_index
 from edgetl.data.sizing import Preprocessing
@@ -142,8 +143,9 @@ def test_a_teacher_that_learned_from_this_runs_test_images_without_labels_is_ref
     place = tmp_path / "teacher" / "data.json"
     seen = [replace(sample, split="unlabelled") for sample in index.split("test")]
     place.write_text(json.dumps(replace(index, samples=(*index.samples, *seen)).to_dict()))
+    taught = small_run.run_of(teacher.path, {"data": {"files": [place.name]}}, contract=teacher.manifest["contract"])
     with pytest.raises(DataError, match="the teacher was trained on 3 of this run's test images"):
-        stage(recipe_for(pets), teachers=[teacher])
+        stage(recipe_for(pets), teachers=[taught])
 
 
 def test_a_teacher_of_another_size_is_refused(pets, stage):

@@ -10,6 +10,8 @@ import small_run
 from edgetl.data.index import read_index
 from edgetl.distill.visits import view_count
 from edgetl.errors import ConfigError, EnvironmentFault, RunFolderError
+from edgetl.runs.files import sha256_of
+from edgetl.runs.folder import RunFolder
 from edgetl.runs.reporter import Reporter
 
 STILL = {"learning_rate": 1e-12}
@@ -99,10 +101,13 @@ def test_a_teacher_tested_on_other_images_is_tested_on_the_students(teacher, tmp
     others = replace(own, samples=tuple(s for s in own.samples if s.split != "test" or s.label < 5))
     moved = tmp_path / "teacher"
     shutil.copytree(teacher.path, moved)
-    (moved / "data.json").write_text(json.dumps(others.to_dict()))
+    index = moved / "data.json"
+    index.write_text(json.dumps(others.to_dict()))
     manifest = json.loads((moved / "manifest.json").read_text())
+    manifest["files"]["data.json"] |= {"sha256": sha256_of(index), "bytes": index.stat().st_size}
     manifest["metrics"]["finetune"]["test_top1"] = 0.123
-    run = type(teacher)(moved, manifest)
+    (moved / "manifest.json").write_text(json.dumps(manifest))
+    run = RunFolder.open(moved)
     student = small_run.made(settings, tmp_path / "run", "student", ("data", "distill"), Reporter(), teachers=(run,))
     (lineage,) = student.manifest["lineage"]["teachers"]
     assert lineage["test_top1"] == pytest.approx(teacher.manifest["metrics"]["finetune"]["test_top1"])

@@ -8,7 +8,8 @@ from edgetl.data.loader import Order
 from edgetl.recipe.fields import TeacherConfig
 from edgetl.runner.contract import Contract
 from edgetl.runs.folder import RunFolder
-from edgetl.train.estimate import duration, fastest_seconds, training_seconds
+from edgetl.runs.words import duration
+from edgetl.train.estimate import fastest_seconds, training_seconds
 from edgetl.zoo.build import build_classifier
 
 
