@@ -5,7 +5,6 @@ import json
 import pytest
 import small_run
 
-from edgetl.data.digits import digits_folder
 from edgetl.data.index import ImageIndex, read_index
 from edgetl.data.scan import scan
 from edgetl.errors import DataError, RunFolderError
@@ -50,8 +49,8 @@ def test_a_removed_file_and_a_moved_folder_are_named_with_the_cure(pets, open_fo
     assert str(caught.value) == f"{pets}: is gone since this run read it. {cure}"
 
 
-def test_a_run_on_the_embedded_set_opens_where_the_set_was_never_made(run, tmp_path, monkeypatch):
-    index = scan(digits_folder(), DataConfig(), seed=0, reporter=Reporter())
+def test_a_run_on_the_embedded_set_opens_where_the_set_was_never_made(digits, run, tmp_path, monkeypatch):
+    index = scan(digits, DataConfig(), seed=0, reporter=Reporter())
     folder = written(index, run)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
     again = read_index(folder)
