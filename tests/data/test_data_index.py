@@ -1,6 +1,8 @@
 """The index in its file."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import small_run
@@ -82,3 +84,11 @@ def test_what_is_no_index_is_refused(run, content):
 def test_from_dict_undoes_to_dict(pets, open_folder):
     index = open_folder(pets)
     assert ImageIndex.from_dict(json.loads(json.dumps(index.to_dict()))) == index
+
+
+def test_reading_an_index_needs_no_library_for_training():
+    """Whoever only measures a run has a runtime, and not these."""
+    asked = "torch timm torchvision sklearn scipy safetensors accelerate"
+    code = f"import sys, edgetl.data.index; print([name for name in '{asked}'.split() if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
