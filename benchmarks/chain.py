@@ -1,9 +1,9 @@
-"""Run the demo chain from nothing, and split its wall time into what the libraries take and what edgetl adds.
+"""Run the demo chain, and split its wall time between the libraries and edgetl.
 
 Writes `benchmarks/results/chain-MACHINE.json`: the accuracies and proofs that the demo promises, and the ratio of wall
-time to library time. Library time is what passes inside calls of torch (training and inference steps), the converters,
-the quantizers, the measuring subprocesses and the imports of all of those; everything else is edgetl's own: views,
-hashing, files, statistics, the report. Run: `python benchmarks/chain.py [--seed N]`.
+time to library time. Library time is spent in torch (training and inference steps), the converters, the quantizers, the
+measuring subprocesses and their imports. The rest is edgetl's own: views, hashing, files, statistics, the report. Run:
+`python benchmarks/chain.py [--seed N]`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _LIMITS = {"teacher_top1": 0.97, "student_top1": 0.96, "worst_w8a8_drop": 0.01, 
 
 
 def main() -> None:
-    """Run the chain in a new folder and write down how it went."""
+    """Run the chain in a new folder, and write its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="seed of the run (default 0, the demo's own)")
     seed = parser.parse_args().seed

@@ -1,10 +1,11 @@
-"""How much of the gap to a teacher each tool closes in the same wall time.
+"""How much of the gap to a teacher each tool closes in equal wall time.
 
 A MobileNetV2 with real ImageNet weights is fine-tuned on a small CIFAR-10 at 128 px and teaches a MobileNetV2 of half
-width, from random weights. edgetl trains with `--recipe fast` and as many epochs as fit in about `--seconds`, the
-teacher's answers, imports and validation included; then torchdistill and timm's distillation (benchmarks/peers) train
-for exactly as long as edgetl took, and timm trains the student alone. With the first seed each peer has its library's
-own schedule and edgetl's ('tuned'); the better one it keeps. The gap closed is `(student - alone) / (teacher - alone)`.
+width, from random weights. edgetl trains with `--recipe fast` and as many epochs as fit into about `--seconds`,
+including the teacher's answers, imports and validation. Then torchdistill and timm's distillation (benchmarks/peers)
+train for exactly as long as edgetl took, and timm trains the student alone. With the first seed, each peer runs with
+its library's own schedule and with edgetl's ('tuned'), and keeps the better one. The gap closed is `(student - alone) /
+(teacher - alone)`.
 
 Writes `benchmarks/results/quality-MACHINE.json` after every seed.
 Run: `python benchmarks/quality.py --data DIR --weights FILE [--teacher RUN] [--seconds S] [--seeds 0,1,2]`; DIR has
@@ -28,7 +29,7 @@ from results import write_result
 _SIDE, _STUDENT = 128, "mobilenetv2_050"
 _PEERS = Path(__file__).parent / "peers"
 _TRIAL = 8
-"""Epochs of the trial, no fewer than there are views."""
+"""Epochs of the trial, at least as many as views."""
 
 _SCRIPTS = {"torchdistill": "torchdistill_kd.py", "timm": "timm_kd.py", "timm_alone": "timm_kd.py"}
 _SCHEDULES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -40,11 +41,11 @@ _LIMITS = {"gap_closed_to_best_peer": 2.0}
 
 
 def main() -> None:
-    """Measure, and write the result down."""
+    """Measure, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train, val and test")
     parser.add_argument("--weights", type=Path, required=True, help="MobileNetV2, .safetensors")
-    parser.add_argument("--teacher", type=Path, help="a run folder of a teacher, instead of a new one")
+    parser.add_argument("--teacher", type=Path, help="run folder of a teacher (default: train one)")
     parser.add_argument("--seconds", type=float, default=600.0, help="wall time of each training (default 600)")
     parser.add_argument("--seeds", default="0,1,2", help="seeds (default 0,1,2)")
     asked = parser.parse_args()
@@ -66,7 +67,7 @@ def _teacher(asked: argparse.Namespace, place: Path) -> Path:
 
 
 def _seeds(asked: argparse.Namespace, teacher: Path, place: Path) -> Iterator[dict[str, Any]]:
-    """What each tool reached with each seed."""
+    """Top-1 of each tool, seed by seed."""
     epochs, kept = 0, dict(_SCHEDULES)
     for seed in map(int, asked.seeds.split(",")):
         epochs = epochs or _epochs(asked.data, teacher, place, seed, asked.seconds)
@@ -84,7 +85,7 @@ def _seeds(asked: argparse.Namespace, teacher: Path, place: Path) -> Iterator[di
 
 
 def _epochs(data: Path, teacher: Path, place: Path, seed: int, seconds: float) -> int:
-    """Epochs that take about so long; a trial tells."""
+    """Number of epochs that take about this long, by a trial."""
     few = _once(data, teacher, place, seed, _TRIAL)
     return max(_TRIAL, round(_TRIAL + (seconds - few["seconds"]) / few["epoch_seconds"]))
 
@@ -127,7 +128,7 @@ def _reached(seeds: list[dict[str, Any]], teacher_top1: float) -> dict[str, Any]
     alone = top1["timm_alone"]
     closed = {name: (value - alone) / (teacher_top1 - alone) for name, value in top1.items() if name != "timm_alone"}
     best = max(value for name, value in closed.items() if name != "edgetl")
-    ratio = closed["edgetl"] / best if best > 0 else None  # no peer gained anything on the student alone
+    ratio = closed["edgetl"] / best if best > 0 else None  # no peer was better than the student alone
     return {"teacher_top1": teacher_top1, "top1": top1, "gap_closed": closed, "gap_closed_to_best_peer": ratio}
 
 

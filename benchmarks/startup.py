@@ -1,4 +1,4 @@
-"""Time `edgetl --help` and `import edgetl` as whole processes, beside Python's own start.
+"""Time `edgetl --help` and `import edgetl` as whole processes, and Python's own start.
 
 Writes `benchmarks/results/startup-MACHINE.json`. Run: `python benchmarks/startup.py`.
 """
@@ -21,7 +21,7 @@ _LIMITS_S = {"import edgetl": 0.1, "edgetl --help": 0.3}
 
 
 def main() -> None:
-    """Take the commands in turn, so that a drift of the machine meets all of them."""
+    """Time the commands in turns, so that a drift of the machine affects all of them alike."""
     seconds: dict[str, list[float]] = {name: [] for name in _COMMANDS}
     for _ in range(_RUNS):
         for name, command in _COMMANDS.items():

@@ -1,10 +1,11 @@
-"""What a distillation step costs beside a plain one, what keeping memory gains, and what saving costs.
+"""The cost of a distillation step beside a plain one, the gain of reusing memory, and the cost of saving.
 
-All three are ratios of things that take turns in one process. Writes `benchmarks/results/steps-MACHINE.json`.
+All three are ratios, measured in turns in one process. Writes `benchmarks/results/steps-MACHINE.json`.
 
-- distillation: a step on the teacher's cached answers and varied views, over a step on labels and the stored views.
-- memory: a step as glibc's defaults have it, over one that keeps its memory (edgetl/train/memory.py).
-- saving: seconds in checkpoints over seconds of training, of a large and a small network, at the recipe's default.
+- distillation: a step on stored answers and varied views, divided by a step on labels and stored views.
+- memory: a step with glibc's defaults, divided by one that reuses memory (edgetl/train/memory.py).
+- saving: seconds spent on checkpoints, divided by seconds of training, for a large and a small network at the recipe's
+  default.
 
 Run: `python benchmarks/steps.py [--rounds N] [--seconds S]`.
 """
@@ -42,7 +43,7 @@ _LIMITS = {"distillation_to_plain": 1.05, "saving_fraction": 0.035}
 
 
 class Student:
-    """A student with stored views, trained in one of the two ways."""
+    """A student with stored views, trained with one of the two losses."""
 
     def __init__(self, model: str, objective: Objective, views_VNHWC: np.ndarray[Any, Any], vary: bool = False) -> None:
         config = StudentConfig(model=model, weights="none")
@@ -54,7 +55,7 @@ class Student:
         self._rng = np.random.default_rng(0)
 
     def step(self) -> None:
-        """One optimizer step on a batch that is read from the stored views."""
+        """One optimizer step on a batch of stored views."""
         positions, view = self._rng.permutation(_IMAGES)[:_BATCH], int(self._rng.integers(_VIEWS))
         labels_N = torch.from_numpy(positions % _CLASSES)
         images_NHWC = self._views_VNHWC[view, positions]
@@ -69,7 +70,7 @@ class Student:
 
 
 def main() -> None:
-    """Measure, and write the result down."""
+    """Measure, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40, help="pairs of steps (default 40)")
     parser.add_argument(
@@ -119,12 +120,12 @@ def ratio(
     steps: int = 1,
     keep_in_the_other: bool = False,
 ) -> dict[str, float]:
-    """Median ratio of two works that take turns, with the 95 % bootstrap interval of the median."""
+    """Median ratio of two works measured in turns, with the 95 % bootstrap interval of the median."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds + 2):
         for number, work in enumerate((one, other)):
             with kept_memory() if number and keep_in_the_other else nullcontext():
-                work()  # the first one takes the memory that the others keep
+                work()  # the first call allocates the memory that the others reuse
                 start = time.perf_counter()
                 for _ in range(steps):
                     work()
@@ -141,7 +142,7 @@ def ratio(
 
 
 def _saving(model: str, folder: Path, seconds: float, views_VNHWC: np.ndarray[Any, Any]) -> float:
-    """Part of the time that goes into checkpoints."""
+    """Fraction of the time spent on checkpoints."""
     student = Student(model, FromLabels(0.0), views_VNHWC)
     state = TrainingState(student.trainee, student.optimizer, 0.0)
     rhythm, saved_s, steps = Rhythm(20.0), 0.0, 0

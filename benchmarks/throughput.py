@@ -1,9 +1,9 @@
-"""Distilled images per second, from the first answer of the teacher to the last step of the student, beside a peer.
+"""Distilled images per second, beside a peer.
 
 ResNet-50 teaches MobileNetV3-Small at 224 px on photographs. edgetl's time is that of `edgetl distill` as a process:
 imports, the teacher's answers, stored views, 30 epochs, validation, test. The peer is torchdistill with an online
-teacher and torchvision's JPEG pipeline (benchmarks/peers); its images per second are steady, so it takes `--steps`.
-They take turns. Writes `benchmarks/results/throughput-MACHINE.json`.
+teacher and torchvision's JPEG pipeline (benchmarks/peers); its speed is constant, so `--steps` are enough. They take
+turns. Writes `benchmarks/results/throughput-MACHINE.json`.
 
 Run: `python benchmarks/throughput.py --photos DIR [--rounds N]`; DIR has some 200 photographs.
 """
@@ -29,11 +29,11 @@ _WAYS = {
     "edgetl_progressive": ["distill.teacher_views=4", "student.resize_from=0.6"],
     "edgetl_few_images": [],
 }
-"""Settings beside the defaults. Four views is what the default comes to above 6,000 images; here are 1,440."""
+"""Settings that differ from the defaults. Four views are the default above 6,000 images; the benchmark has 1,440."""
 
 
 def main() -> None:
-    """Measure, and write the result down."""
+    """Measure, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="a folder of photographs")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each (default 2)")
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _photos(source: Path, target: Path, copies: int) -> None:
-    """Sort photographs into classes (which ones is nothing to speed), and repeat those to train on."""
+    """Put photographs into arbitrary classes, and copy those of the training split."""
     files = sorted(file for file in source.iterdir() if file.suffix.lower() in (".jpg", ".jpeg"))
     last = len(files) // _CLASSES - 1
     for number, file in enumerate(files):
@@ -67,7 +67,7 @@ def _photos(source: Path, target: Path, copies: int) -> None:
 
 
 def _round(place: Path, steps: int) -> dict[str, float]:
-    """Images per second of each, one after the other."""
+    """Images per second of each, measured one after the other."""
     found = {way: _distilled(place, settings) for way, settings in _WAYS.items()}
     found["torchdistill"] = _peer(place, steps)
     found["torchdistill_channels_last"] = _peer(place, steps, "--channels-last")
@@ -96,7 +96,7 @@ def _peer(place: Path, steps: int, *options: str) -> float:
     command = [*script, "--steps", str(steps), "--batch-size", str(_BATCH), *options]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     told: dict[str, Any] = json.loads(printed)
-    # Without the first step, which starts the workers: over 30 epochs it is nothing.
+    # Without the first step, which starts the workers; over 30 epochs it does not count.
     return float((told["images"] - _BATCH) / (told["seconds"] - told["first_step_seconds"]))
 
 

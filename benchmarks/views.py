@@ -1,8 +1,8 @@
-"""What it costs that the teacher answers a few views only: top-1 by the number of views, against one per epoch.
+"""The price of few views: top-1 by the number of views that the teacher answers, compared with one per epoch.
 
-A student learns for `--epochs` from views that repeat after `teacher_views` epochs; with as many views as epochs, every
-view is new, which is what a teacher that answers online gives. Same images, order and start, several seeds; the
-difference comes with edgetl's interval over images and seeds. Writes `benchmarks/results/views-MACHINE.json`.
+A student learns for `--epochs` from views that repeat after `teacher_views` epochs. With as many views as epochs, every
+view is new, as with a teacher that answers online. Images, order and start are the same, for several seeds; the
+difference has edgetl's interval over images and seeds. Writes `benchmarks/results/views-MACHINE.json`.
 
 Run: `python benchmarks/views.py --data DIR --teacher RUN [--student NAME] [--epochs N] [--views 9]`.
 """
@@ -36,13 +36,13 @@ _LIMITS = {"points_lost_to_online": 0.3}
 
 
 def main() -> None:
-    """Measure, and write the result down."""
+    """Measure, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train, val and test")
     parser.add_argument("--teacher", type=Path, required=True, help="run folder of a teacher")
     parser.add_argument("--student", default="mobilenetv3_small", help="a model (default mobilenetv3_small)")
     parser.add_argument("--epochs", type=int, default=30, help="passes over the images (default 30)")
-    parser.add_argument("--views", default="9", help="numbers of views that are compared (default 9)")
+    parser.add_argument("--views", default="9", help="numbers of views to compare (default 9)")
     parser.add_argument("--seeds", default="0,1,2", help="seeds (default 0,1,2)")
     asked = parser.parse_args()
     counts = [*map(int, asked.views.split(",")), asked.epochs]
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _lesson(asked: argparse.Namespace, place: Path) -> Lesson:
-    """What a student is taught with: all views, and their answers."""
+    """A lesson with all views, for every student."""
     teacher = RunFolder.open(asked.teacher)
     student = {"model": asked.student, "weights": "none", "epochs": asked.epochs}
     recipe = build(
@@ -82,7 +82,7 @@ def _lesson(asked: argparse.Namespace, place: Path) -> Lesson:
 
 
 def _right(lesson: Lesson, views: int, seed: int) -> np.ndarray[Any, Any]:
-    """Whether a student of so many views is right on each test image."""
+    """Whether a student of this number of views is right, per test image."""
     fewer = replace(lesson, question=replace(lesson.question, view_count=views))
     config, contract = lesson.context.recipe.student, lesson.context.contract
     student, _ = build_classifier(config, len(contract.labels), contract.height, seed=seed)

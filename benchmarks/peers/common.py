@@ -1,7 +1,7 @@
-"""What the peer trainers share: their command line, how long they train, the test accuracy, the line they print.
+"""What the peer trainers share: command line, budget, test accuracy, and the line that they print.
 
-A peer trains through its own library; nothing here touches a training step. Its learning rate follows the part of the
-budget that is spent, so that every schedule comes to its end exactly when the time does, on any machine.
+A peer trains with its own library; nothing here takes part in a training step. Its learning rate follows the spent
+share of the budget, so that every schedule ends exactly when the time is up, on any machine.
 """
 
 import argparse
@@ -32,12 +32,12 @@ _WARMUP_FRACTION = 0.25
 _TICKS = 1_000_000
 _EVALUATION_BATCH = 64
 _PATHS = ("data", "teacher_weights")
-"""Arguments that name a place on this machine, which no result should."""
+"""Arguments that name paths of this machine, which do not belong in a result."""
 
 
 @dataclass
 class Budget:
-    """How long to train: so many seconds, or so many steps."""
+    """How long to train: a number of seconds, or of steps."""
 
     seconds: float | None
     steps: int | None
@@ -47,11 +47,11 @@ class Budget:
     _start: float = field(default=0.0, repr=False)
 
     def start(self) -> None:
-        """Training begins now."""
+        """Start the clock."""
         self._start = time.perf_counter()
 
     def begin_step(self, images: int) -> None:
-        """Count a step that is about to be taken; schedulers that are called within it see it as done."""
+        """Count a step that begins; schedulers called within it count it as done."""
         if self.steps_done == 1:
             self.first_step_seconds = self.elapsed
         self.steps_done += 1
@@ -59,32 +59,32 @@ class Budget:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since training began, 0 before."""
+        """Seconds since the start, 0 before it."""
         return time.perf_counter() - self._start if self._start else 0.0
 
     @property
     def share(self) -> float:
-        """Part of the budget that is spent, as a fraction of 1."""
+        """Spent share of the budget, as a fraction of 1."""
         done = self.elapsed / self.seconds if self.seconds else self.steps_done / (self.steps or 1)
         return min(done, 1.0)
 
     @property
     def spent(self) -> bool:
-        """Whether there is no time for another step."""
+        """Whether the budget is used up."""
         return self.share >= 1
 
 
 Train = Callable[[argparse.Namespace, nn.Module, Budget], tuple[nn.Module, float]]
-"""Train a student of this teacher within the budget, and give it with the seconds that took."""
+"""Trains a student of this teacher within the budget; returns it with the seconds taken."""
 
 
 def parse(description: str, own: dict[str, Any]) -> argparse.Namespace:
     """Read the command line.
 
     Args:
-        description: What the program does, for `--help`.
-        own: The library's own temperature, alpha, smoothing, learning_rate and weight_decay, which hold where the
-            command line says nothing else; `learning_rate` is called with the batch size.
+        description: Of the program, for `--help`.
+        own: The library's defaults of temperature, alpha, smoothing, learning_rate and weight_decay;
+            `learning_rate` is called with the batch size.
     """
     parser = argparse.ArgumentParser(description=description)
     _add_task(parser)
@@ -97,7 +97,7 @@ def parse(description: str, own: dict[str, Any]) -> argparse.Namespace:
         if getattr(args, name) is None:
             setattr(args, name, value)
     if not args.teacher_eval_only and (args.seconds is None) == (args.steps is None):
-        parser.error("say either --seconds or --steps")
+        parser.error("give either --seconds or --steps")
     return args
 
 
@@ -112,15 +112,15 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     add("--size", type=int, required=True, help="input side in pixels")
     add("--mean", type=_triple, default=_IMAGENET_MEAN, help="M,M,M of values scaled to 0..1 (default ImageNet's)")
     add("--std", type=_triple, default=_IMAGENET_STD, help="S,S,S of values scaled to 0..1 (default ImageNet's)")
-    add("--eval-crop", type=float, default=1.0, help="part of the resized test image that its central crop keeps")
+    add("--eval-crop", type=float, default=1.0, help="fraction of the resized test image that the central crop keeps")
     add("--workers", type=int, default=2, help="processes that decode images")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of torch (default: all cores)")
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--seconds", type=float, help="train so long")
-    add("--steps", type=int, help="train so many steps")
+    add("--seconds", type=float, help="training time")
+    add("--steps", type=int, help="number of training steps")
     add("--schedule", choices=("default", "tuned"), default="default", help="the library's own, or edgetl's one cycle")
     add("--learning-rate", type=float, help="highest learning rate (default: the schedule's)")
     add("--weight-decay", type=float, help="(default: the schedule's)")
@@ -129,7 +129,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--smoothing", type=float, help="label smoothing (default: the library's)")
     add("--batch-size", type=int, default=32, help="images per step")
     add("--seed", type=int, default=0, help="seed of everything")
-    add("--min-area", type=float, default=0.5, help="smallest part of the area that a random crop keeps")
+    add("--min-area", type=float, default=0.5, help="smallest fraction of the area that a random crop keeps")
     add("--flip", action=argparse.BooleanOptionalAction, default=True, help="mirror half of the images")
     add("--colour", type=float, default=0.2, help="largest change of brightness, contrast and saturation")
     add("--channels-last", action="store_true", help="memory format of networks and images (no library's default)")
@@ -141,7 +141,7 @@ def _triple(text: str) -> tuple[float, float, float]:
 
 
 def run_peer(peer: str, version: str, args: argparse.Namespace, train: Train) -> None:
-    """Do what the command line asks and print the result as one line of JSON; all else goes to stderr."""
+    """Train, and print the result as one line of JSON; everything else goes to stderr."""
     ensure_torchvision()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -162,7 +162,7 @@ def _figures(args: argparse.Namespace, train: Train) -> dict[str, Any]:
 
 
 def _teacher(args: argparse.Namespace) -> nn.Module:
-    """The network of the weights file, with the padding for which its header says that they were made."""
+    """The network of the weights file, with the padding that its header names."""
     if args.teacher_weights == "none":
         return build_net(args.teacher_model, args).eval()
     from safetensors.torch import load_file
@@ -173,7 +173,7 @@ def _teacher(args: argparse.Namespace) -> nn.Module:
             raise SystemExit(f"the teacher's weights are for --{name} {','.join(map(str, stated[name]))}")
     teacher = build_net(args.teacher_model, args, **stated.get("timm_kwargs", {}))
     teacher.load_state_dict(load_file(args.teacher_weights))
-    return teacher.eval()  # by hand: torchdistill leaves a teacher in the mode in which it gets it
+    return teacher.eval()  # torchdistill does not change the mode of a teacher
 
 
 def _summary(budget: Budget, seconds: float, epoch_images: int) -> dict[str, Any]:
@@ -191,19 +191,19 @@ def build_net(name: str, args: argparse.Namespace, **arguments: Any) -> nn.Modul
     """Build a timm network with random weights for the classes and the normalisation of the command line."""
     import timm
 
-    overlay = {"mean": args.mean, "std": args.std}  # timm's distillation reads from there what each network expects
+    overlay = {"mean": args.mean, "std": args.std}  # timm's distillation reads the normalisation from there
     classes = len(class_names(args))
     net: nn.Module = timm.create_model(name, num_classes=classes, pretrained_cfg_overlay=overlay, **arguments)
     return net.to(device_of(), memory_format=layout(args))
 
 
 def class_names(args: argparse.Namespace) -> list[str]:
-    """The training classes in the order of the outputs, which is the order of their names."""
+    """The training classes in the order of the outputs, sorted by name."""
     return sorted(folder.name for folder in (args.data / "train").iterdir() if folder.is_dir())
 
 
 def device_of() -> torch.device:
-    """Where to train."""
+    """The device to train on."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -218,7 +218,7 @@ def tuned_rate(args: argparse.Namespace, share: float) -> float:
 
 
 def _test_top1(net: nn.Module, args: argparse.Namespace) -> float:
-    """Part of the test images that are right: shorter side to the input size, centre crop; the same for every peer."""
+    """Top-1 on the test images, resized by the shorter side and centre-cropped; the same for every peer."""
     from torchvision import transforms as t
 
     side = round(args.size / args.eval_crop)

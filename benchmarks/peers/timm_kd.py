@@ -1,7 +1,7 @@
 """Distil a student with timm, as its training script does with `--kd-model-name`; print one line of JSON.
 
-All is at that script's defaults: SGD with Nesterov momentum at 0.1 per 256 images, a cosine over 300 epochs of which 5
-warm up (here: over the budget, of which as large a part does), label smoothing of 0.1 beside a KL divergence of equal
+Everything has that script's defaults: SGD with Nesterov momentum at 0.1 per 256 images, a cosine over 300 epochs with 5
+for the warm-up (here over the budget, with the same fraction), label smoothing of 0.1, and a KL divergence of equal
 weight at temperature 4. Run, for example: `python benchmarks/peers/timm_kd.py --data DIR --teacher-model resnet50
 --teacher-weights FILE.safetensors --student mobilenetv2_050 --size 96 --seconds 600`.
 """
@@ -18,7 +18,7 @@ from torch import nn
 
 _EPOCHS, _WARMUP_EPOCHS, _WARMUP_RATE = 300, 5, 1e-5
 _TICKS_PER_EPOCH = 1000
-"""How finely the budget is divided for a scheduler that counts updates."""
+"""Resolution of the budget for a scheduler that counts updates."""
 
 _LOG_EVERY = 50
 _OWN = {
@@ -113,7 +113,7 @@ def _optimizer(args: argparse.Namespace, net: nn.Module) -> torch.optim.Optimize
 
 
 def _rate_setter(args: argparse.Namespace, optimizer: torch.optim.Optimizer) -> Callable[[float], None]:
-    """What sets the learning rate for a part of the budget that is spent, and has set it for 0."""
+    """A function that sets the learning rate for the spent share of the budget; it is set for 0 already."""
     from timm.scheduler import create_scheduler_v2
 
     def one_cycle(share: float) -> None:

@@ -72,7 +72,7 @@ def _train_one_epoch(box: Any, args: argparse.Namespace, budget: Budget, epoch: 
 
 
 def _register(args: argparse.Namespace, budget: Budget) -> None:
-    """Teach torchdistill two names for `_config`: a schedule by the budget, and AdamW that spares biases and norms."""
+    """Register two names for `_config`: a schedule by the budget, and AdamW without decay of biases and norms."""
     from torchdistill.optim.registry import register_optimizer, register_scheduler
 
     def rate(_step: int) -> float:

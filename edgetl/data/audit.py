@@ -1,4 +1,4 @@
-"""What must hold of a data set before anything is trained on it."""
+"""Checks of a data set before anything is trained on it."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -13,7 +13,7 @@ _SHOWN = 3
 
 
 def check_classes(listing: Listing) -> None:
-    """Make sure that there are at least two classes, each with images.
+    """Check that there are at least two classes, each with images.
 
     Raises:
         DataError: There are not.
@@ -31,14 +31,14 @@ def check_classes(listing: Listing) -> None:
         label = labels.pop()
         nested = any(file.path.removeprefix(f"{label}/").count("/") for file in listing.files if not file.split)
         hint = f"Did you mean {root / label}?" if nested else "Add a folder for each other class"
-        raise DataError(f"{root}: only one class ({label!r}), and nothing to tell it from. {hint}")
+        raise DataError(f"{root}: only one class ({label!r}); a classifier needs at least two. {hint}")
 
 
 def check_readable(root: Path, unreadable: Mapping[str, str], allowed: int) -> None:
-    """Make sure that no more files are unreadable than the recipe allows.
+    """Check that no more files are unreadable than the recipe allows.
 
     Raises:
-        DataError: There are more; names the first few.
+        DataError: There are more; the message names the first ones.
     """
     if len(unreadable) > allowed:
         named = "; ".join(f"{path}: {reason}" for path, reason in list(unreadable.items())[:_SHOWN])
@@ -50,14 +50,14 @@ def check_readable(root: Path, unreadable: Mapping[str, str], allowed: int) -> N
 
 
 def check_conflicts(root: Path, files: Iterable[tuple[ImageFile, str]]) -> None:
-    """Make sure that no image has two labels or is in two given splits.
+    """Check that no image has two labels or is in two given splits.
 
     Args:
         root: The folder, for messages.
         files: Readable files and their SHA-256.
 
     Raises:
-        DataError: One is; names the first pair and says how many there are.
+        DataError: One has or is; the message names the first pair and the number of pairs.
     """
     first: dict[str, ImageFile] = {}
     two_labels: list[tuple[ImageFile, ImageFile]] = []
@@ -72,21 +72,21 @@ def check_conflicts(root: Path, files: Iterable[tuple[ImageFile, str]]) -> None:
         a, b = two_labels[0]
         raise DataError(
             f"{root}: label conflict: {a.path} and {b.path} are the same image under {a.label!r} and {b.label!r} "
-            f"({len(two_labels)} such in all). Keep each under one label"
+            f"({len(two_labels)} such pair{_s(len(two_labels))}). Keep each under one label"
         )
     if two_splits:
         a, b = two_splits[0]
         raise DataError(
             f"{root}: leakage between splits: {a.path} and {b.path} are the same image in {a.split} and {b.split} "
-            f"({len(two_splits)} such in all). Remove one of each, or the result would be measured on known images"
+            f"({len(two_splits)} such pair{_s(len(two_splits))}). Remove one of each pair, or accuracy means nothing"
         )
 
 
 def check_coverage(root: Path, files: Iterable[ImageFile], given: Collection[str]) -> None:
-    """Make sure that every given split has images, and that train has every class.
+    """Check that every given split has images, and that train has every class.
 
     Raises:
-        DataError: It has not.
+        DataError: One has none, or train lacks a class.
     """
     labels: defaultdict[str, set[str]] = defaultdict(set)
     for file in files:
@@ -103,12 +103,12 @@ def check_coverage(root: Path, files: Iterable[ImageFile], given: Collection[str
 
 
 def check_counts(root: Path, distinct: Mapping[str, int], needed: int) -> None:
-    """Make sure that each class has an image for every split.
+    """Check that each class has an image for every split.
 
     Args:
         root: The folder, for messages.
-        distinct: Different readable images by class, of those that are to be divided.
-        needed: Number of splits to make of them.
+        distinct: Distinct readable images by class, of those that are divided.
+        needed: Number of splits that they are divided into.
 
     Raises:
         DataError: A class has fewer images than there are splits.

@@ -1,4 +1,4 @@
-"""Where edgetl keeps what it can make again, and the results of earlier scans there."""
+"""The user's cache folder, and the results of earlier scans in it."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from edgetl.runs.files import write_atomic
 __all__ = ["Stamp", "cache_folder", "read_probes", "scan_file", "write_probes"]
 
 Stamp = tuple[int, int]
-"""Size in bytes and time of modification in ns; a file with the same stamp is not read again."""
+"""Size in bytes and modification time in ns; a file with an unchanged stamp is not read again."""
 
 _SCHEMA = 1
 
@@ -38,14 +38,14 @@ def cache_folder() -> Path:
 
 
 def scan_file(root: Path) -> Path:
-    """Where the scan of a folder is kept."""
+    """The file that keeps the scan of a folder."""
     return cache_folder() / f"scan-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.json"
 
 
 def read_probes(file: Path) -> dict[str, tuple[Stamp, Probe]]:
-    """Read an earlier scan by relative path; empty if there is none that can be used.
+    """Read an earlier scan by relative path; empty if there is no usable one.
 
-    A scan by another Pillow is not used, because what decodes may have changed.
+    A scan by another version of Pillow is not used, because that version may decode other files.
     """
     try:
         data = json.loads(file.read_bytes())
@@ -53,11 +53,11 @@ def read_probes(file: Path) -> dict[str, tuple[Stamp, Probe]]:
             return {}
         return {path: ((int(size), int(time)), Probe(*rest)) for path, (size, time, *rest) in data["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # absent or damaged: the scan is made again, which costs time and nothing else
+        return {}  # absent or damaged: the files are scanned again
 
 
 def write_probes(file: Path, probes: dict[str, tuple[Stamp, Probe]]) -> None:
-    """Keep a scan for the next run.
+    """Save a scan for the next run.
 
     Raises:
         OSError: The cache cannot be written.

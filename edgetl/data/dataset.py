@@ -1,4 +1,4 @@
-"""Views by address, and what a batch of them is."""
+"""A dataset of views by address, and batches of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,20 +17,21 @@ from edgetl.runner.contract import UnreadableImage, load_image
 __all__ = ["TINY_SIDE", "Address", "Batch", "Item", "ViewDataset"]
 
 TINY_SIDE = 64
-"""Images up to this side, in pixels, are decoded once and kept: to open such a file takes longer than all the rest."""
+"""Images up to this side, in pixels, are decoded once and kept: opening their files dominates the time of a view."""
 
 _REUSE_BYTES = 256 * 2**20
+"""Most memory for decoded images, per process."""
 
 Address = tuple[int, int]
-"""An image's position among the samples, and the number of a view."""
+"""An image's position among the samples, and a view number."""
 
 Item = tuple[NDArray[np.uint8], Address]
-"""Pixels `uint8 (H, W, 3)`, and whose they are."""
+"""Pixels `uint8 (H, W, 3)`, and their address."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images as the model takes them."""
+    """A batch of images with labels."""
 
     images_NHWC: torch.Tensor
     """`uint8 (N, H, W, 3)`."""
@@ -39,22 +40,22 @@ class Batch:
     """`int64 (N,)`; -1 where there is none."""
 
     positions_N: torch.Tensor
-    """`int64 (N,)`, among the samples that the batches are drawn from."""
+    """`int64 (N,)`, positions among the samples."""
 
     view: int
-    """The one view of all images of the batch."""
+    """View number, the same for the whole batch."""
 
     step: int
-    """Number of the batch, counted from the first of the first epoch."""
+    """Number of the batch, counted over all epochs."""
 
     partner_labels_N: torch.Tensor
     """`int64 (N,)`: labels of the images that are mixed in."""
 
     partner_shares_N: torch.Tensor
-    """`float32 (N,)`: their parts, as fractions of 1."""
+    """`float32 (N,)`: their shares, as fractions of 1."""
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch with all that a loss reads on a device; to a GPU it goes while that computes."""
+        """The batch with everything that a loss reads on a device; a copy to a GPU overlaps with its work."""
         if device.type == "cpu":
             return self
         names = ("images_NHWC", "labels_N", "partner_labels_N", "partner_shares_N")
@@ -62,7 +63,7 @@ class Batch:
 
 
 class ViewDataset(Dataset[Item | DataError]):
-    """Images by address."""
+    """Views by address."""
 
     def __init__(self, index: ImageIndex, samples: Sequence[Sample], views: Views) -> None:
         self._index = index
@@ -76,14 +77,14 @@ class ViewDataset(Dataset[Item | DataError]):
         return len(self._samples)
 
     def __getitem__(self, address: Address) -> Item | DataError:
-        """The view and its address; a fault is handed over, since to raise it in a worker garbles it."""
+        """The view and its address; an error is returned, since raising it in a worker garbles its message."""
         try:
             return self._pixels(*address), address
         except DataError as fault:
             return fault
 
     def mixing(self, address: Address) -> Mixing | None:
-        """What is mixed into a view, if anything."""
+        """What is mixed into a view; None for nothing."""
         position, number = address
         if number == EVALUATION or not self._views.mixup:
             return None

@@ -14,7 +14,7 @@ from edgetl.runs.installed import require
 __all__ = ["DIGITS", "digits_folder", "digits_place"]
 
 DIGITS = "digits"
-"""What a recipe's `data.path` says to have this set, even where a folder of that name exists ('./digits' is that)."""
+"""The value of `data.path` for this set, even where a folder of that name exists (which is './digits')."""
 
 _VERSION = "digits-v1"
 _COUNTS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
@@ -22,14 +22,15 @@ _FILE_BYTES = 14 + 40 + 4 * 256 + 8 * 8  # two headers, a grey palette, the pixe
 
 
 def digits_place() -> Path:
-    """Where the set is, or will be."""
+    """Where the set is or will be written."""
     return Path(os.path.realpath(cache_folder() / _VERSION))
 
 
 def digits_folder() -> Path:
-    """Give the folder of the digits, written once per machine; whole or absent at any moment.
+    """Return the folder of the digits, which is written once per machine; whole or absent at any moment.
 
-    BMP, because its bytes are the pixels: those of a PNG depend on the version of zlib, and the split is by bytes.
+    The files are BMP, whose bytes are the pixels: the split depends on the bytes, and those of a PNG on the version of
+    zlib.
 
     Raises:
         MissingExtra: The set is not there yet, and scikit-learn is not installed.
@@ -64,7 +65,7 @@ def _build(place: Path) -> None:
         try:
             fresh.replace(place)
         except OSError:
-            if not _is_complete(place):  # else another run was faster, with the same files
+            if not _is_complete(place):  # another run may have written the same files first
                 raise
 
 

@@ -1,7 +1,6 @@
 """Find the images of a folder of class folders, with or without train, val and test above the classes.
 
-Hidden files are passed over. Links are followed inside the folder only: what a link elsewhere shows can change without
-a trace here.
+Hidden files are skipped. Only links inside the folder are followed: the target of any other could change unnoticed.
 """
 
 import os
@@ -28,7 +27,7 @@ _LEFT_BY_SYSTEMS = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file that should be an image, not yet opened."""
+    """A file with the suffix of an image, not yet opened."""
 
     path: str
     """Relative to the root, with '/'."""
@@ -40,12 +39,12 @@ class ImageFile:
     size_bytes: int
     modified_ns: int
     fault: str = ""
-    """Why it cannot be opened, when its kind already tells."""
+    """Why it cannot be opened, if that is known from the kind of file."""
 
 
 @dataclass
 class Listing:
-    """What lies in a folder."""
+    """The content of a folder."""
 
     root: Path
     """Absolute, links resolved."""
@@ -64,11 +63,11 @@ class Listing:
 def list_images(path: Path) -> Listing:
     """List the images below a folder by class and, where it has them, by split.
 
-    It is split if a folder named train or training holds class folders; val, valid, validation, test and testing are
-    then read beside it.
+    The folder has splits if train or training in it holds class folders; val, valid, validation, test and testing are
+    then read, too.
 
     Raises:
-        DataError: There is no such folder, a link leads out of it, or it is ambiguous what is a class.
+        DataError: There is no such folder, a link leads out of it, or its classes are ambiguous.
     """
     listing = _open(path, "one folder of images per class, or 'digits'")
     splits = _split_folders(listing.root)
@@ -79,7 +78,7 @@ def list_images(path: Path) -> Listing:
 
 
 def list_unsorted(path: Path) -> Listing:
-    """List all images below a folder, whatever the folders there are called.
+    """List all images below a folder, whatever the names of the folders.
 
     Raises:
         DataError: There is no such folder, or a link leads out of it.
@@ -118,7 +117,7 @@ def _list_classes(listing: Listing, folder: Path, split: str) -> None:
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
-    """Folders by the split that they hold; empty if the class folders lie directly in the root."""
+    """Folders by split; empty if the class folders lie directly in the root."""
     folders = [Path(entry) for entry in _entries(root, root) if Path(entry).is_dir()]
     named = [folder for folder in folders if folder.name.lower() in _SPELLINGS and _has_folders(folder, root)]
     splits: dict[str, Path] = {}
@@ -148,7 +147,7 @@ def _walk(folder: Path, root: Path, above: frozenset[str]) -> Iterator[os.DirEnt
     """All files below a folder; `above` are the real paths of the folders that the walk is in."""
     real = os.path.realpath(folder)
     if real in above:
-        return  # a link back up: everything there is already being walked
+        return  # a link to a folder above, whose content is being listed already
     for entry in _entries(folder, root):
         if Path(entry).is_dir() if entry.is_symlink() else entry.is_dir():
             yield from _walk(Path(entry), root, above | {real})
@@ -166,7 +165,7 @@ def _entries(folder: Path, root: Path) -> list[os.DirEntry[str]]:
     visible = [entry for entry in entries if not entry.name.startswith(".") and entry.name not in _LEFT_BY_SYSTEMS]
     for entry in visible:
         if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(root):
-            raise DataError(f"{entry.path}: is a link out of {root}. Copy what it shows to here, or remove the link")
+            raise DataError(f"{entry.path}: is a link out of {root}. Copy its target here, or remove the link")
     return visible
 
 
@@ -181,7 +180,7 @@ def _is_image(name: str) -> bool:
 def _image_file(entry: os.DirEntry[str], root: Path, label: str, split: str) -> ImageFile:
     regular = Path(entry).is_file() if entry.is_symlink() else entry.is_file()
     stat = entry.stat(follow_symlinks=regular)
-    # Opening a named pipe would wait for ever.
+    # Opening a named pipe would block.
     fault = "" if regular else "is a link to nothing" if entry.is_symlink() else "is no regular file"
     return ImageFile(_relative(entry, root), label, split, stat.st_size, stat.st_mtime_ns, fault)
 

@@ -46,7 +46,7 @@ def _is_text(value: Any) -> str:
 
 
 _PathText = Annotated[str, PlainValidator(_is_text)]
-"""A path; pydantic's own text has no room for the bytes of a name that is no Unicode."""
+"""A path; pydantic's own `str` refuses the surrogates of a name that is not UTF-8."""
 
 
 class _Sample(Part):
@@ -86,7 +86,7 @@ class ImageIndex:
 
     samples: tuple[Sample, ...]
     unreadable: dict[str, str]
-    """Files that were left out, and why."""
+    """Files that were left out, with the reason."""
 
     median_side: int
     """Median of the shorter sides, in pixels."""
@@ -107,7 +107,7 @@ class ImageIndex:
         return [self.file(samples[place]) for place in chosen]
 
     def file(self, sample: Sample) -> Path:
-        """Where an image is.
+        """The path of an image.
 
         Raises:
             DataError: It is gone, or leads out of the root.
@@ -123,7 +123,7 @@ class ImageIndex:
         raise DataError(f"{gone}: is gone since this run read it. Put it back, or start a run on the data as it is now")
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain JSON types. The embedded set is named, so that its run opens on any machine."""
+        """Everything, as plain JSON types. The embedded set is stored by name, so that the run opens on any machine."""
         return {
             "schema_version": INDEX_SCHEMA,
             "root": DIGITS if self.root == digits_place() else str(self.root),

@@ -1,4 +1,4 @@
-"""Batches for PyTorch: the same bytes in the same order, for any number of workers and from any step on."""
+"""Batches for PyTorch: the same bytes in the same order, with any number of workers and from any first step."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,35 +21,36 @@ from edgetl.errors import DataError
 __all__ = ["Order", "Share", "ordered_batches", "planned_batches", "training_batches", "worker_count"]
 
 _MAX_AUTO_WORKERS = 4
+"""Each takes memory, and the training needs the other cores."""
 
 Share = tuple[int, int]
-"""Which of several processes this is, from 0, and how many there are; each takes its part of the work."""
+"""Rank of this process, from 0, and the number of processes; each takes its share of the work."""
 
 _Stacked = tuple[NDArray[np.uint8], list[Address]]
 
 
 @dataclass(frozen=True)
 class Order:
-    """Which image comes when."""
+    """The order of the images."""
 
     images: int
     batch_size: int
-    """Images per batch, of all processes together; all images, if there are fewer."""
+    """Images per batch of all processes together; all images, if there are fewer."""
 
     seed: int
     view_count: int | None = None
-    """Epoch e shows view e modulo this number of every image; without it, each epoch has its own view."""
+    """Epoch e shows view e modulo this number; without it, each epoch has its own view."""
 
     vary_repeats: bool = False
-    """Whether a view that comes again is varied a little (edgetl.data.repeats)."""
+    """Whether a repeated view is varied a little (edgetl.data.repeats)."""
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches; the images that do not fill one sit out, others in each epoch."""
+        """Number of full batches; the images left over are others in each epoch."""
         return self.images // min(self.batch_size, self.images)
 
     def addresses(self, step: int, share: Share = (0, 1)) -> list[Address]:
-        """The part of a batch that one process takes; it depends on the seed and the step alone."""
+        """One process's part of a batch; it depends on the seed and the step alone."""
         epoch, number = divmod(step, self.steps_per_epoch)
         size = min(self.batch_size, self.images)
         positions_N = _shuffled(self.images, self.seed, epoch)[number * size : (number + 1) * size]
@@ -57,13 +58,13 @@ class Order:
         return [(position, view) for position in positions_N[rank::count].tolist()]
 
     def varies(self, step: int) -> bool:
-        """Whether a step's views have come before and are to be varied."""
+        """Whether a step's views are repeated and varied."""
         repeats = self.view_count is not None and step >= self.view_count * self.steps_per_epoch
         return repeats and self.vary_repeats
 
 
 def worker_count(index: ImageIndex, workers: int | Literal["auto"]) -> int:
-    """How many processes decode images; more than there are cores would only wait for each other."""
+    """Number of processes that decode images, at most one per core."""
     cores = int(machine()["cores"])
     if workers == "auto":
         return 0 if index.median_side <= TINY_SIDE else min(_MAX_AUTO_WORKERS, cores)
@@ -81,20 +82,20 @@ def training_batches(
     share: Share = (0, 1),
     stored_VNHWC: NDArray[np.uint8] | None = None,
 ) -> Iterator[Batch]:
-    """Give batches of augmented views, step by step, from one pool of workers.
+    """Yield batches of augmented views, step by step, from one pool of workers.
 
-    What a step holds depends on the order and its number only, so a run that goes on at step `s` sees what an
-    uninterrupted one would.
+    A batch depends only on the order and the number of its step, so a training that resumes at step `s` sees the same
+    batches as an uninterrupted one.
 
     Args:
         index: Where the images are.
         samples: The images.
         views: How they become views.
-        order: Which comes when.
-        steps: Numbers of the steps to give.
+        order: Their order.
+        steps: Numbers of the steps to yield.
         workers: Processes that decode, or 'auto'.
-        share: The part of each batch that is given.
-        stored_VNHWC: The pixels of all views that the order asks for, if they were stored; nothing is decoded then.
+        share: The part of each batch to yield.
+        stored_VNHWC: The pixels of all views of the order, if they are stored; nothing is decoded then.
 
     Raises:
         DataError: A file is gone or has changed.
@@ -119,7 +120,7 @@ def ordered_batches(
     view: int = EVALUATION,
     share: Share = (0, 1),
 ) -> Iterator[Batch]:
-    """Give one view of every image, in order; the last batch may be smaller.
+    """Yield one view of every image, in order; the last batch may be smaller.
 
     Args:
         index: Where the images are.
@@ -127,8 +128,8 @@ def ordered_batches(
         views: How they become views.
         batch_size: Images per batch.
         workers: Processes that decode, or 'auto'.
-        view: Number of the view; the evaluation preprocessing, if not given.
-        share: Of several processes, each takes its batches in turn.
+        view: Number of the view; by default the evaluation preprocessing.
+        share: Several processes take batches in turn.
 
     Raises:
         DataError: A file is gone or has changed.
@@ -146,7 +147,7 @@ def planned_batches(
     *,
     workers: int | Literal["auto"],
 ) -> Iterator[Batch]:
-    """Give runs of neighbouring images: of each entry of `plan` the view, the first position and the one behind.
+    """Yield ranges of images: each entry of `plan` is a view, the first position and the one after the last.
 
     Raises:
         DataError: A file is gone or has changed.
@@ -187,9 +188,9 @@ def _batch(dataset: ViewDataset, images_NHWC: NDArray[np.uint8], addresses: list
 
 
 def _load(dataset: ViewDataset, plan: Iterator[list[Address]], workers: int) -> Iterator[_Stacked]:
-    # A generator of its own: the loader would else draw from PyTorch's, and shift what the training draws.
+    # Its own generator: without one, the loader draws from PyTorch's and so changes what the training draws.
     generator = torch.Generator()
-    # A fork copies the locks that JAX's threads hold (the TFLite converter brings JAX), and may never wake up.
+    # A fork copies locks held by JAX's threads, and can deadlock; the TFLite converter imports JAX.
     start = "forkserver" if workers and "jax" in sys.modules else None
     loader = DataLoader(
         dataset,
@@ -206,7 +207,7 @@ def _load(dataset: ViewDataset, plan: Iterator[list[Address]], workers: int) -> 
 
 
 def _stack(items: list[Item | DataError]) -> _Stacked | DataError:
-    """Put items together as NumPy arrays, which travel through a pipe; tensors need shared memory, often too small."""
+    """Stack items as NumPy arrays, which go through a pipe; tensors need shared memory, which is often too small."""
     good: list[Item] = []
     for item in items:
         if isinstance(item, DataError):

@@ -1,4 +1,4 @@
-"""What one full look at an image file tells."""
+"""What is learned from reading an image file once."""
 
 import hashlib
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ class Probe:
 
 
 def probe_file(path: Path) -> Probe:
-    """Hash a file and decode all of it; a truncated JPEG shows only at its last rows.
+    """Hash a file and decode all of it: only the last rows show that a JPEG is truncated.
 
     Raises:
-        OSError: The file cannot be read at all, which says nothing about its content.
+        OSError: The file cannot be read, so its content is unknown.
     """
     content = path.read_bytes()
     try:
@@ -47,5 +47,5 @@ def _reason(content: bytes, cause: UnreadableImage) -> str:
     if not content:
         return "is empty"
     if isinstance(cause.__cause__, UnidentifiedImageError):
-        return "is no JPEG, PNG, WebP or BMP"  # Pillow's own text names an object of ours
+        return "is no JPEG, PNG, WebP or BMP"  # Pillow's own message names a Python object
     return " ".join(str(cause).split())

@@ -1,4 +1,4 @@
-"""Views that come again: shifted and mirrored a little, so that a student does not learn the few of them by heart."""
+"""Repeated views, shifted and mirrored a little, so that a student does not memorise the few that there are."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 __all__ = ["varied"]
 
 _REACH = 1 / 16
-"""Farthest shift, as a fraction of the side: little enough that the teacher's answer still holds."""
+"""Largest shift, as a fraction of the side: small enough that the teacher's answer still fits."""
 
 _STREAM = 2  # of draws; edgetl.data.views has 0 and 1
 
@@ -15,17 +15,17 @@ _STREAM = 2  # of draws; edgetl.data.views has 0 and 1
 def varied(
     images_NHWC: NDArray[np.uint8], *, seed: int, step: int, mirror: bool, share: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Shift a batch as a whole, and mirror about half of its images; a function of the seed and the step alone.
+    """Shift the whole batch, and mirror about half of its images; a function of the seed and the step alone.
 
     Args:
-        images_NHWC: `uint8 (N, H, W, 3)`; may be written over.
+        images_NHWC: `uint8 (N, H, W, 3)`; may be overwritten.
         seed: Seeds all draws.
         step: Number of the batch in the training.
-        mirror: Whether a mirrored image means the same.
-        share: Which part of the whole batch this is, as in `edgetl.data.loader`.
+        mirror: Whether mirroring keeps the class.
+        share: This process's part of the batch, as in `edgetl.data.loader`.
 
     Returns:
-        As many images of the same size; what a shift moves in from outside reflects the border.
+        Images of the same number and size; a shift fills the border by reflection.
     """
     bits = np.random.Philox(key=np.array([seed, step], np.uint64), counter=np.array([0, 0, _STREAM, 0], np.uint64))
     draws = np.random.Generator(bits)
@@ -37,7 +37,7 @@ def varied(
     padded_NHWC = np.pad(images_NHWC, ((0, 0), (reach_y, reach_y), (reach_x, reach_x), (0, 0)), mode="reflect")
     result_NHWC = padded_NHWC[:, top : top + height, left : left + width]
     if mirror:
-        images = torch.from_numpy(result_NHWC)  # PyTorch reverses pixels several times as fast as NumPy
+        images = torch.from_numpy(result_NHWC)  # PyTorch mirrors several times as fast as NumPy
         chosen = torch.from_numpy(mirrored_N)
         images[chosen] = images[chosen].flip(2)
     return result_NHWC

@@ -1,4 +1,4 @@
-"""Make the index of a folder: what is there, whether it can be used, and which split each image is in."""
+"""Make the index of a folder: list its images, check them, and split them."""
 
 import statistics
 from collections import defaultdict
@@ -18,19 +18,19 @@ __all__ = ["scan"]
 
 
 def scan(path: Path, config: DataConfig, *, seed: int, reporter: Reporter) -> ImageIndex:
-    """Hash and decode every image below a folder, check the whole, and split it.
+    """Hash and decode every image below a folder, check the data set, and split it.
 
-    A folder without splits is divided by content, class by class. In one with train, val and test they stay as they
-    are; those of val and test that are missing or empty are divided off train in the same way.
+    A folder without splits is divided by content, class by class. Given splits stay as they are; where val or test is
+    missing or empty, it is divided off train in the same way.
 
     Args:
         path: A folder of class folders, with or without splits above them.
-        config: Fractions of the splits, and how many unreadable files are acceptable.
+        config: Fractions of the splits, and the number of unreadable files that are allowed.
         seed: Seeds the split.
-        reporter: Shows progress, and hears what was left out.
+        reporter: Shows progress, and what was left out.
 
     Raises:
-        DataError: The folder cannot be used as it is; the message says what to do.
+        DataError: The folder cannot be used; the message says what to do.
     """
     listing = list_images(path)
     check_classes(listing)
@@ -68,7 +68,7 @@ def _divide(
     config: DataConfig,
     seed: int,
 ) -> dict[str, str]:
-    """The split of every file by path: its own, unless splits are to be divided off it."""
+    """The split of every file, by path: its own, unless other splits are divided off it."""
     val_fraction = 0.0 if "val" in given else config.val_fraction
     test_fraction = 0.0 if "test" in given else config.test_fraction
     divided = [file for file in files if file.split in ("", "train")]

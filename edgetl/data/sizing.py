@@ -1,4 +1,4 @@
-"""Decide the model's input; docs/small-images.md has the reasons."""
+"""Decide the model's input; docs/small-images.md gives the reasons."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,13 @@ from edgetl.runner.contract import Contract
 __all__ = ["Preprocessing", "decide_contract"]
 
 _STEP = 32
+"""Total stride of the usual networks, in pixels."""
+
 _LEAST_PRETRAINED = 128
+"""Smallest input of pretrained weights, in pixels: the last map of a stride-32 network is then 4 x 4."""
+
 _NATIVE_CROP_FRACTION = 0.9
+"""Between timm's 0.875 and 1; see 'the whole image or its centre' in the docs (arXiv 1906.06423)."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +29,17 @@ class Preprocessing:
     """Per channel, of values scaled to 0..1."""
 
     native_size: int
-    """Height and width that it was designed for, in pixels."""
+    """Height and width of the published network's input, in pixels."""
 
     pretrained: bool
-    """Whether its weights have seen images of that size."""
+    """Whether its weights were trained at that size."""
 
 
 def decide_contract(index: ImageIndex, recipe: Recipe, preprocessing: Preprocessing) -> Contract:
     """Choose size and crop of the input from the images, the recipe and the network.
 
-    An input below the native size keeps the whole image (`crop_fraction` 1): small images have no border to spare.
-    At the native size and above, the centre 0.9 is kept, which shows objects closer to the scale of training crops.
+    Below the native size the whole image is kept (`crop_fraction` 1), since small images have no border to spare. At
+    the native size and above, the central 0.9 is kept, which brings objects closer to their scale in training crops.
     """
     size = recipe.data.image_size
     if size == "auto":
@@ -53,7 +58,7 @@ def decide_contract(index: ImageIndex, recipe: Recipe, preprocessing: Preprocess
 
 
 def _auto_size(median_side: int, preprocessing: Preprocessing) -> int:
-    """The images' own size in steps of 32, not below what the weights need, not above what the network expects."""
+    """The images' own size in steps of 32, at least what the weights need and at most the native size."""
     least = _LEAST_PRETRAINED if preprocessing.pretrained else _STEP
     rounded_up = -(-median_side // _STEP) * _STEP
     return min(max(rounded_up, least), preprocessing.native_size)

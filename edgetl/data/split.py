@@ -1,4 +1,4 @@
-"""Decide which split an image belongs to, by its content."""
+"""Assign images to splits by their content."""
 
 import hashlib
 import math
@@ -10,14 +10,14 @@ __all__ = ["assign_splits"]
 def assign_splits(sha256s: Iterable[str], *, seed: int, val_fraction: float, test_fraction: float) -> dict[str, str]:
     """Split the images of one class; call it once per class for a stratified split.
 
-    Images are ordered by a hash of the seed and their content; validation has its share from the front of that order
-    and test from its end. So byte-equal copies are never apart, names do not matter, and an added image moves at most
-    the one at each of the two borders.
+    Images are ordered by a hash of the seed and their content. Validation takes its share from the front of that order
+    and test from its end. Byte-equal copies therefore share a split, names do not matter, and an added image moves at
+    most one image at each of the two borders.
 
     Args:
         sha256s: Content hashes in hex; copies count once.
         seed: Seeds the order.
-        val_fraction: Share of validation, below one half; rounded, at least one image; 0 for none.
+        val_fraction: Share of validation, below 0.5; rounded, at least one image; 0 for none.
         test_fraction: Share of test, likewise.
 
     Returns:
@@ -32,7 +32,8 @@ def assign_splits(sha256s: Iterable[str], *, seed: int, val_fraction: float, tes
     if total < splits:
         raise ValueError(f"{total} distinct images for {splits} splits")
     val = _share(total, val_fraction)
-    test = min(_share(total, test_fraction), total - 1 - val)  # two halves, rounded up, would leave nothing to train on
+    # Two shares near 0.5, both rounded up, would leave no training image.
+    test = min(_share(total, test_fraction), total - 1 - val)
     names = ["val"] * val + ["train"] * (total - val - test) + ["test"] * test
     return dict(zip(ordered, names, strict=True))
 

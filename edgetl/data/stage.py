@@ -20,15 +20,15 @@ LABELS_FILE = "labels.txt"
 
 
 def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
-    """Write `data.json` and `labels.txt`, and decide the contract; with a teacher, it is the teacher's.
+    """Write `data.json` and `labels.txt`, and decide the contract; a student has its teacher's.
 
     Args:
         context: The run.
-        preprocessing: What the network to be trained expects.
+        preprocessing: What the network expects of its input.
 
     Raises:
-        DataError: The images cannot be used as they are, or not with this teacher.
-        ConfigError: The teacher's preprocessing is another than the recipe's.
+        DataError: The images cannot be used, or not with this teacher.
+        ConfigError: The recipe asks for another preprocessing than the teacher's.
     """
     recipe, teachers = context.recipe, context.teachers
     index = scan(_root(recipe), recipe.data, seed=recipe.seed, reporter=context.reporter)
@@ -37,7 +37,7 @@ def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
     if teachers:
         check_agreement(teachers)
         index = _with_unlabelled(index, context)
-    # A student sees the teacher's pixels; the normalisation inside the graph is each network's own.
+    # A student sees the teacher's pixels; normalisation is part of each network's graph.
     contract = (
         replace(teachers[0].contract, labels=index.labels, mean=preprocessing.mean, std=preprocessing.std)
         if teachers
@@ -58,10 +58,10 @@ def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """Hash what the labelled files look like from outside: path, size and time of modification of each.
+    """Hash the labelled files by path, size and modification time, without opening them.
 
     Raises:
-        DataError: There is no such folder, or it cannot be told what is a class.
+        DataError: There is no such folder, or its classes are ambiguous.
     """
     if recipe.data.path == DIGITS:
         return hash_of(DIGITS)
@@ -69,7 +69,7 @@ def fingerprint(recipe: Recipe) -> str:
 
 
 def unlabelled_fingerprint(recipe: Recipe) -> str:
-    """The same of the unlabelled files; empty if there shall be none.
+    """The same for the unlabelled files; empty if the recipe names none.
 
     Raises:
         DataError: There is no such folder.
@@ -78,7 +78,7 @@ def unlabelled_fingerprint(recipe: Recipe) -> str:
 
 
 def folder_fingerprint(place: str) -> str:
-    """The same of any folder of images; empty if none is named.
+    """The same for any folder of images; empty if none is named.
 
     Raises:
         DataError: There is no such folder.

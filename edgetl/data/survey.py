@@ -1,4 +1,4 @@
-"""Look at all files of a listing, each once in its life."""
+"""Hash and decode all files of a listing; unchanged files are read once and never again."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,13 +13,13 @@ __all__ = ["survey"]
 
 _MAX_THREADS = 8
 _UNSTABLE: Stamp = (-1, -1)
-"""No file has this stamp, so the next run looks again: why a file cannot be opened may change without a trace in it."""
+"""The stamp of no file, so that the next run reads it again: a file can become readable without being changed."""
 
 
 def survey(listing: Listing, reporter: Reporter) -> dict[str, Probe]:
-    """Hash and decode every file, by relative path; those that are in the user's cache as they are now are not read.
+    """Hash and decode every file, by relative path; files that the user's cache knows unchanged are not read.
 
-    A cache that cannot be written costs the next run this one's time; the reporter hears of it.
+    If the cache cannot be written, the reporter says so, and the next run reads the files again.
     """
     cache = scan_file(listing.root)
     known = read_probes(cache)
@@ -28,14 +28,14 @@ def survey(listing: Listing, reporter: Reporter) -> dict[str, Probe]:
     try:
         _probe_missing(listing, entries, reporter)
     finally:
-        # Also when interrupted: what was looked at once stays known.
+        # Also when interrupted, so that no file is read twice.
         if entries != known:
             _keep(cache, entries, reporter)
     return {path: probe for path, (_, probe) in entries.items()}
 
 
 def _probe_missing(listing: Listing, entries: dict[str, tuple[Stamp, Probe]], reporter: Reporter) -> None:
-    """Add to `entries` what is not in it."""
+    """Add the missing files to `entries`."""
     missing = [file for file in listing.files if file.path not in entries]
     pool = ThreadPoolExecutor(min(_MAX_THREADS, machine()["cores"]))
     try:
@@ -66,4 +66,4 @@ def _keep(cache: Path, entries: dict[str, tuple[Stamp, Probe]], reporter: Report
     try:
         write_probes(cache, entries)
     except OSError as cause:
-        reporter.say(f"The scan is not kept: {cache.parent} cannot be written ({cause.strerror}).")
+        reporter.say(f"The scan is not saved: {cache.parent} cannot be written ({cause.strerror}).")

@@ -1,4 +1,4 @@
-"""Whether a teacher can teach on this data: its classes, its preprocessing, and what it has seen."""
+"""Whether a teacher fits the data: its classes, its preprocessing, and its training images."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ __all__ = ["check_agreement", "check_teacher"]
 
 _SHOWN = 5
 _PIXELS = ("height", "width", "resize", "crop_fraction", "filter")
-"""Fields of the contract that decide which pixels a network sees."""
+"""Fields of the contract that decide the pixels a network sees."""
 
 
 def check_teacher(teacher: RunFolder, index: ImageIndex, recipe: Recipe) -> None:
-    """Make sure that a teacher knows the data's classes, sees what the recipe asks for, and was not taught the test.
+    """Check that a teacher knows the classes, has the recipe's preprocessing, and was not trained on test images.
 
     Raises:
-        DataError: It does not know a class, or has learned from test images.
+        DataError: It does not know a class, or was trained on test images.
         ConfigError: The recipe asks for another preprocessing than the teacher's.
     """
     contract = teacher.contract
@@ -29,7 +29,7 @@ def check_teacher(teacher: RunFolder, index: ImageIndex, recipe: Recipe) -> None
 
 
 def check_agreement(teachers: Sequence[RunFolder]) -> None:
-    """Make sure that several teachers see the same pixels.
+    """Check that several teachers see the same pixels.
 
     Raises:
         ConfigError: They do not.
@@ -63,8 +63,8 @@ def _check_classes(contract: Contract, index: ImageIndex, class_map: dict[str, s
     if len(contract.labels) > len(wanted) and not class_map:
         extra = [name for name in contract.labels if name not in wanted.values()]
         raise DataError(
-            f"{index.root}: the teacher knows {len(extra)} classes more {_named(extra)}. If they shall not count, say"
-            f" so by naming one class with --set 'distill.class_map={{{index.labels[0]}: {index.labels[0]}}}'"
+            f"{index.root}: the teacher knows {len(extra)} classes more {_named(extra)}. To leave them out, name one"
+            f" class with --set 'distill.class_map={{{index.labels[0]}: {index.labels[0]}}}'"
         )
 
 
@@ -81,7 +81,7 @@ def _check_preprocessing(contract: Contract, recipe: Recipe) -> None:
 
 
 def _check_unseen(teacher: RunFolder, index: ImageIndex) -> None:
-    """The comparison of teacher and student would be worthless."""
+    """Check that no test image is a training image of the teacher, since its accuracy would then mean nothing."""
     taught = read_index(teacher)
     seen = {sample.sha256 for split in ("train", "unlabelled") for sample in taught.split(split)}
     known = [sample.path for sample in index.split("test") if sample.sha256 in seen]

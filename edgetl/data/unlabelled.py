@@ -1,4 +1,4 @@
-"""Images from a folder that need no labels: for a student that learns from its teacher alone, or to calibrate on."""
+"""A folder of images without labels: for a student that learns from its teacher alone, or for calibration."""
 
 import os
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ _SHOWN = 3
 
 
 def scan_unlabelled(path: Path, index: ImageIndex, *, max_unreadable: int, reporter: Reporter) -> tuple[Sample, ...]:
-    """Find every image below a folder, whatever its place there; those of the training split are left out.
+    """Find every image below a folder; those of the training split are left out.
 
     Args:
         path: The folder.
         index: The labelled images.
         max_unreadable: Unreadable files that may be left out.
-        reporter: Shows progress, and hears what was left out.
+        reporter: Shows progress, and what was left out.
 
     Raises:
         DataError: The folder cannot be used, or shows images of the test or validation split.
@@ -38,12 +38,12 @@ def scan_unlabelled(path: Path, index: ImageIndex, *, max_unreadable: int, repor
     if left_out:
         reporter.say(f"Left out of the unlabelled images: {left_out} that are copies of others or of training images.")
     if not found:
-        raise DataError(f"{path}: every image in it is a training image already. Give others")
+        raise DataError(f"{path}: every image in it is a training image already. Give other images")
     return tuple(found.values())
 
 
 def unjudged_images(path: Path, index: ImageIndex, *, max_unreadable: int, reporter: Reporter) -> dict[str, str]:
-    """Find every image below a folder; gives absolute paths with the SHA-256 of each.
+    """Find every image below a folder; returns the SHA-256 of each by absolute path.
 
     Args:
         path: The folder.
@@ -67,14 +67,14 @@ def unjudged_images(path: Path, index: ImageIndex, *, max_unreadable: int, repor
 
 
 def _check_unseen(path: Path, sha256s: dict[str, str], index: ImageIndex) -> None:
-    """Make sure that nothing is made from what it is judged by."""
+    """Check that no image is in the validation or test split."""
     for split in ("test", "val"):
         judged = {sample.sha256: sample.path for sample in index.split(split)}
         shared = [place for place, sha256 in sha256s.items() if sha256 in judged]
         if shared:
             raise DataError(
                 f"{path}: {len(shared)} of its images are in the {split} split ({_named(shared, path)}). Remove them"
-                " there, or the accuracy would be worthless"
+                " there; otherwise the accuracy would mean nothing"
             )
 
 

@@ -1,6 +1,6 @@
-"""Augmented views. Every view is addressable: a pure function of the seed, the view's number and the sample's.
+"""Augmented views. A view is a pure function of its address: the seed, the view number and the sample number.
 
-So a teacher's answer can be kept by address, a killed run goes on with the same pixels, and workers never disagree.
+Therefore a teacher's answer can be stored by address, a killed run resumes with the same pixels, and workers agree.
 """
 
 import math
@@ -16,9 +16,10 @@ from edgetl.runner.contract import Contract
 __all__ = ["EVALUATION", "Mixing", "Views", "evaluation", "mixed", "mixing", "view"]
 
 EVALUATION = -1
-"""The view that stands for the evaluation preprocessing."""
+"""The view number of the evaluation preprocessing."""
 
 _MAX_ASPECT = 4 / 3
+"""Range of aspect ratios of random crops, as in Inception (Szegedy et al., arXiv 1409.4842)."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels."""
@@ -26,11 +27,11 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Views:
-    """Everything that decides the pixels of a view beside its images; a teacher and its students share it."""
+    """Everything but the images that decides the pixels of views; a teacher and its students share it."""
 
     contract: Contract
     augment: AugmentConfig | None = None
-    """How far a numbered view may differ; without it there is only the evaluation preprocessing."""
+    """Strength of the augmentation; without it there is only the evaluation preprocessing."""
 
     seed: int = 0
     mixup: float = 0.0
@@ -42,14 +43,14 @@ class Mixing:
     """What is mixed into a view."""
 
     partner: int
-    """Number of the other image, whose view of the same number is taken."""
+    """Position of the other image; its view of the same number is mixed in."""
 
     share: float
-    """The other image's part, as a fraction of 1."""
+    """Share of the other image, as a fraction of 1."""
 
 
 def evaluation(image: Image.Image, contract: Contract) -> NDArray[np.uint8]:
-    """The view that validation, calibration and the device see, `uint8 (H, W, 3)`."""
+    """Preprocess an image as for validation, calibration and the device, `uint8 (H, W, 3)`."""
     return contract.preprocess(image)
 
 
@@ -58,13 +59,13 @@ def view(
 ) -> NDArray[np.uint8]:
     """Make one augmented view of an image.
 
-    A random crop is resampled once, with antialiasing, straight to the input size; then the result is turned and
-    shifted, mirrored, and its colours are changed. What a turn or shift moves in from outside repeats the border.
+    A random crop is resampled once, with antialiasing, to the input size. The result is rotated, shifted and mirrored,
+    and its colours are changed. Rotations and shifts fill the outside by repeating the border.
 
     Args:
         image: The whole image, RGB.
         contract: Size and filter of the result; with `squash`, a crop has the image's own aspect ratio.
-        augment: How far a view may differ.
+        augment: Strength of the augmentation.
         seed: Seeds all views.
         view: Number of the view, from 0.
         sample: Number of the image in its split, from 0.
@@ -72,7 +73,7 @@ def view(
     Returns:
         `uint8 (H, W, 3)`.
     """
-    # All draws come first and always: to switch one change off leaves the others as they were.
+    # All numbers are drawn first and always, so that switching one change off leaves the others as they were.
     area, aspect, left, top, turn, right, down, mirror, *colours = _draws(seed, view, sample, 11)
     box = _crop_box(image, contract, 1 - area * (1 - augment.crop_area), aspect, left, top)
     result = image.resize((contract.width, contract.height), Image.Resampling[contract.filter.upper()], box=box)
@@ -89,25 +90,26 @@ def view(
 
 
 def mixing(views: Views, *, view: int, sample: int, count: int) -> Mixing:
-    """Draw what is mixed into a view: any of `count` images, with a share evenly from 0 to `views.mixup`.
+    """Draw what is mixed into a view: any of `count` images, with a share uniform in 0 to `views.mixup`.
 
-    mixup (Zhang et al., arXiv 1710.09412), with the even draw of function matching (Beyer et al., arXiv 2106.05237).
+    mixup (Zhang et al., arXiv 1710.09412), with the uniform share of function matching (Beyer et al., arXiv
+    2106.05237).
     """
     which, share = _draws(views.seed, view, sample, 2, stream=1)
     return Mixing(int(which * count), share * views.mixup)
 
 
 def mixed(own_HWC: NDArray[np.uint8], other_HWC: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
-    """Blend two views, `uint8 (H, W, 3)` each; `share` is the other's part."""
+    """Blend two views, `uint8 (H, W, 3)` each; `share` is that of the other."""
     blended_HWC = own_HWC.astype(np.float32)
     blended_HWC += share * (other_HWC.astype(np.float32) - blended_HWC)
     return np.rint(blended_HWC).astype(np.uint8)
 
 
 def _draws(seed: int, view: int, sample: int, count: int, *, stream: int = 0) -> list[float]:
-    """Numbers from 0 to 1 that belong to this address and stream and to no other.
+    """Random numbers from 0 to 1 of one address and stream.
 
-    Philox is a counter-based generator: a key and a counter *are* its state, so that nothing is to be mixed or skipped.
+    Philox is a counter-based generator: key and counter are its whole state, so the address can be used as it is.
     """
     bits = np.random.Philox(key=np.array([seed, view], np.uint64), counter=np.array([0, 0, stream, sample], np.uint64))
     draws: list[float] = np.random.Generator(bits).random(count).tolist()
@@ -120,20 +122,20 @@ def _either_way(draw: float) -> float:
 
 
 def _crop_box(image: Image.Image, contract: Contract, area: float, aspect: float, left: float, top: float) -> Box:
-    """The part of the image to keep.
+    """The box of a random crop.
 
     Args:
         image: The whole image.
-        contract: Aspect ratio of the result, and whether it counts.
-        area: Part of the image's area, as a fraction of 1.
-        aspect: Where between the narrowest and the widest shape, 0 to 1.
-        left: Where between the leftmost and the rightmost place, 0 to 1.
-        top: Where between the topmost and the lowest place, 0 to 1.
+        contract: Aspect ratio of the result; ignored with `squash`.
+        area: Fraction of the image's area.
+        aspect: From the narrowest (0) to the widest (1) shape.
+        left: From the leftmost (0) to the rightmost (1) position.
+        top: From the topmost (0) to the lowest (1) position.
     """
     own = image.width / image.height
     ratio = own if contract.resize == "squash" else _ratio(own, contract.width / contract.height, area, aspect)
     width = math.sqrt(area * image.width * image.height * ratio)
-    # An image longer than any allowed shape gives as much of its area as fits.
+    # Of an image longer than any allowed shape, the crop keeps as much of the area as fits.
     width = min(width, image.width, image.height * ratio)
     height = min(width / ratio, image.height)
     x, y = left * (image.width - width), top * (image.height - height)
@@ -141,7 +143,7 @@ def _crop_box(image: Image.Image, contract: Contract, area: float, aspect: float
 
 
 def _ratio(own: float, wanted: float, area: float, draw: float) -> float:
-    """A ratio of width to height near the wanted one, of those at which a crop of this area fits, if any does."""
+    """A ratio of width to height near the wanted one, if possible one at which a crop of this area fits."""
     low, high = wanted / _MAX_ASPECT, wanted * _MAX_ASPECT
     fitting_low = min(max(low, area * own), high)
     fitting_high = max(min(high, own / area), low)
@@ -153,11 +155,11 @@ def _moved(image: Image.Image, angle: float, shift: tuple[float, float]) -> Imag
     cos, sin = math.cos(angle), math.sin(angle)
     half_width, half_height = image.width / 2, image.height / 2
     reach_x, reach_y = half_width + abs(shift[0]), half_height + abs(shift[1])
-    # How far the corners of the result look out of the image, and one pixel more for the interpolation.
+    # How far the corners of the result lie outside the image, and one pixel more for the interpolation.
     over_x = abs(cos) * reach_x + abs(sin) * reach_y - half_width
     over_y = abs(sin) * reach_x + abs(cos) * reach_y - half_height
     margin = math.ceil(max(over_x, over_y, 0)) + 1
-    # Where the centre of the result, less the shift, looks to.
+    # The centre of rotation in the result.
     x, y = half_width + shift[0], half_height + shift[1]
     from_result = (
         *(cos, sin, half_width + margin - cos * x - sin * y),

@@ -1,4 +1,4 @@
-"""The teachers' answers by view address: given once, on disk, read by every student and every epoch of that view."""
+"""The teachers' answers on disk, by the address of the view: computed once, read by every student and epoch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,12 +25,18 @@ from edgetl.zoo.head import FeatureTap
 __all__ = ["Answers", "Question", "answer_stores", "pixel_store", "write_answers"]
 
 _PIECE = 64
+"""Images of one piece of a store, which are one batch of the teacher."""
+
 _SHOWN = 12
+"""Characters of a hash in a message."""
+
+_WHOLE_UP_TO, _TOP_K = 64, 16
+"""With up to 64 classes all answers are stored, with more the best 16 (see edgetl.distill.sparse)."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What the teachers are asked: which views of which images."""
+    """The views of which images the teachers answer."""
 
     index: ImageIndex
     samples: Sequence[Sample]
@@ -52,7 +58,7 @@ class Question:
         }
 
     def pieces(self) -> list[Piece]:
-        """All of it in pieces of one teacher's batch."""
+        """All views of all images, in pieces of one batch."""
         count = len(self.samples)
         starts = range(0, count, _PIECE)
         return [(view, start, min(start + _PIECE, count)) for view in range(self.view_count) for start in starts]
@@ -60,7 +66,7 @@ class Question:
 
 @dataclass(frozen=True)
 class AnswerStores:
-    """Where the answers of one teacher are."""
+    """The stores of one teacher's answers."""
 
     precision: str
     """'fp32' or 'bf16'."""
@@ -70,18 +76,18 @@ class AnswerStores:
 
     @property
     def all(self) -> list[ArrayStore]:
-        """Both."""
+        """The stores that there are."""
         return [self.logits] + ([self.features] if self.features else [])
 
     @property
     def is_sparse(self) -> bool:
-        """Whether only the best classes are kept."""
+        """Whether only the best classes are stored."""
         return self.logits.about["top_k"] is not None
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the teachers say, by batch."""
+    """The teachers' answers to a batch."""
 
     stores: Sequence[AnswerStores]
     classes: int
@@ -106,14 +112,14 @@ class Answers:
 def answer_stores(
     teacher: Teacher, question: Question, context: StageContext, *, precision: str, feature_width: int
 ) -> AnswerStores:
-    """Say where a teacher's answers are or will be.
+    """Find the stores of a teacher's answers; they may not exist yet.
 
     Args:
-        teacher: Who is asked.
-        question: What.
+        teacher: The teacher.
+        question: The views and images.
         context: The stage's context; its recipe may name the folder.
         precision: Arithmetic of the answers.
-        feature_width: Features of an image, if they are asked for; else 0.
+        feature_width: Features per image, or 0 if no loss needs them.
 
     Raises:
         RunFolderError: The named folder holds answers of another teacher, or to another question.
@@ -142,7 +148,7 @@ def answer_stores(
 
 
 def pixel_store(question: Question, folder: Path) -> ArrayStore:
-    """Where the pixels of the views are stored while a student trains."""
+    """The store of the views' pixels, kept while a student trains."""
     contract = question.views.contract
     shape = (question.view_count, len(question.samples), contract.height, contract.width, 3)
     return ArrayStore(folder, "pixels", shape, "|u1", question.about())
@@ -155,13 +161,13 @@ def write_answers(
     pixels: ArrayStore | None,
     context: StageContext,
 ) -> None:
-    """Ask the teachers whatever they have not answered yet, and store the pixels that are not stored yet.
+    """Compute and store the missing answers, and the missing pixels.
 
     Args:
-        question: What they are asked.
-        teachers: Who is asked.
-        stores: Where the answers of each go, in the same order.
-        pixels: Where the views go, if they are stored.
+        question: The views and images.
+        teachers: All teachers.
+        stores: The stores of each, in the same order.
+        pixels: The store of the pixels, if they are kept.
         context: The stage's context.
 
     Raises:
@@ -175,7 +181,7 @@ def write_answers(
         for store in every:
             store.prepare()
         finished = [store.finished() for store in every]
-    # Who looks later would find what others have written since, divide the rest otherwise, and leave pieces to nobody.
+    # All processes divide the same list: one that read the logs later would find new pieces there and divide another.
     finished = processes.agree(finished)
     open_pieces = {store: set(question.pieces()) - there for store, there in zip(every, finished, strict=True)}
     missing = sorted(set().union(*open_pieces.values()))
@@ -203,7 +209,7 @@ def _ask(
     mine: list[Piece],
     context: StageContext,
 ) -> Iterator[tuple[Piece, Batch, dict[ArrayStore, NDArray[Any]]]]:
-    """Give every piece, its images, and what is missing of its answers."""
+    """Yield every piece, its images, and its missing answers."""
     workers = context.recipe.data.workers
     batches = planned_batches(question.index, question.samples, question.views, mine, workers=workers)
     for piece, batch in zip(mine, batches, strict=True):
@@ -218,7 +224,7 @@ def _ask(
 
 
 class _Asked:
-    """A teacher on a device, with what it is asked for."""
+    """A teacher on its device, and its stores."""
 
     def __init__(self, teacher: Teacher, stores: AnswerStores, device: torch.device) -> None:
         self.stores = stores
@@ -243,17 +249,17 @@ class _Asked:
 
 
 def _kept(context: StageContext, classes: int) -> int | None:
-    """How many answers are kept of each view; None for all."""
+    """How many classes of an answer are stored; None for all."""
     asked = context.recipe.distill.top_k
-    wanted = (classes if classes <= 64 else 16) if asked == "auto" else asked
+    wanted = (classes if classes <= _WHOLE_UP_TO else _TOP_K) if asked == "auto" else asked
     return None if wanted >= classes else wanted
 
 
 def _check_same(store: ArrayStore) -> None:
-    """Make sure that a folder does not hold the answers to something else.
+    """Check that a store that exists answers the same question.
 
     Raises:
-        RunFolderError: It does; says what differs.
+        RunFolderError: It does not; the message says what differs.
     """
     there = store.stated()
     if there is None:

@@ -1,7 +1,7 @@
 """The control run: did the teacher help?
 
-The student is trained with and without the teacher, from the same start, on the same number of batches in the same
-order, once per seed. Without the teacher it sees a fresh view in every epoch, since it need not wait for answers.
+For each seed, the student is trained with and without the teacher: from the same start, on as many batches, with the
+images in the same order. Without the teacher it sees a new view in every epoch, since it needs no answers.
 """
 
 import json
@@ -56,7 +56,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def _taught(lesson: Lesson, seed: int) -> NDArray[np.bool_]:
-    """Whether a student with the teacher is right on each test image; the first is the run's own."""
+    """Whether a student with the teacher is right, per test image; the student of the first seed is the run's own."""
     if seed == lesson.context.recipe.seed:
         return _right(load_classifier(lesson.context.folder), lesson)
     title = f"With the teacher, seed {seed}"
@@ -64,7 +64,7 @@ def _taught(lesson: Lesson, seed: int) -> NDArray[np.bool_]:
 
 
 def _alone(lesson: Lesson, seed: int) -> NDArray[np.bool_]:
-    """Whether a student that had labels only is right on each test image."""
+    """Whether a student without the teacher is right, per test image."""
     training = _without_teacher(lesson, seed)
     return _once(lesson, f"alone-{seed}", seed, lambda student, _: fit(student, training, lesson.context))
 
@@ -72,7 +72,7 @@ def _alone(lesson: Lesson, seed: int) -> NDArray[np.bool_]:
 def _without_teacher(lesson: Lesson, seed: int) -> Training:
     config = lesson.context.recipe.student
     samples = lesson.index.split("train")
-    # Images without labels are nothing to it: it sees the others more often, so that the batches are as many.
+    # It cannot use images without labels, so it sees the others more often: as many batches in all.
     steps = lesson.epochs * lesson.order(seed).steps_per_epoch
     order = Order(len(samples), config.batch_size, seed)
     return Training(
@@ -90,7 +90,7 @@ def _without_teacher(lesson: Lesson, seed: int) -> Training:
 
 
 def _once(lesson: Lesson, name: str, seed: int, train: Callable[[Classifier, str], object]) -> NDArray[np.bool_]:
-    """Train one student and keep its answers; a killed control run does not train it again."""
+    """Train one student and note on which images it is right; a resumed control run reads the note instead."""
     context = lesson.context
     place = f"{_NAME}/{name}"
     note = context.folder.checkpoint_dir(place) / "right.json"

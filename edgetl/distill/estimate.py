@@ -1,4 +1,4 @@
-"""How long a distillation will take on this machine, said before it starts."""
+"""How long a distillation will take on this machine, estimated before it starts."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ __all__ = ["say_what_to_expect"]
 
 
 def say_what_to_expect(lesson: Lesson, student: Classifier, *, students: int = 1) -> None:
-    """Say how long the teachers' answers and the training of so many students will take."""
+    """Report how long the teachers' answers and the training of the students will take."""
     context, config = lesson.context, lesson.context.recipe.student
     with context.reporter.library("estimating the time"), kept_memory():
         decoding_s = _decoding_seconds(lesson)
@@ -36,7 +36,7 @@ def say_what_to_expect(lesson: Lesson, student: Classifier, *, students: int = 1
 
 
 def _answers_seconds(lesson: Lesson, decoding_s: float) -> float:
-    """Seconds until the answers are there, and the pixels."""
+    """Seconds for the missing answers and pixels."""
     asked_s = 0.0
     for number, stores in enumerate(lesson.stores):
         if missing := _missing_views(lesson, stores.all):
@@ -46,7 +46,7 @@ def _answers_seconds(lesson: Lesson, decoding_s: float) -> float:
 
 
 def _missing_views(lesson: Lesson, stores: Sequence[ArrayStore]) -> int:
-    """Views of images that one of the stores lacks, at least."""
+    """Views of images that at least one of the stores lacks."""
     pieces = set(lesson.question.pieces())
     missing: set[Piece] = set().union(*(pieces - store.noted().keys() for store in stores))
     return sum(stop - start for _, start, stop in missing)

@@ -1,4 +1,4 @@
-"""What students are taught with: teachers, images and the views that both see; shared by every student of a run."""
+"""What every student of a run is taught with: teachers, images and the views that both see."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ _HALF = {"avx512_bf16", "amx_bf16", "bf16"}
 
 @dataclass(frozen=True)
 class Lesson:
-    """Teachers, images and where the answers are."""
+    """Teachers, images, views and the stores of the answers."""
 
     context: StageContext
     index: ImageIndex
@@ -42,17 +42,17 @@ class Lesson:
 
     @property
     def epochs(self) -> int:
-        """Passes of a student over the images."""
+        """Epochs of a student."""
         return self.context.recipe.student.epochs
 
     def order(self, seed: int) -> Order:
-        """Which image comes when; the epochs cycle through the views that the teachers answered."""
+        """The order of the images; the epochs cycle through the views that the teachers answered."""
         recipe = self.context.recipe
         vary = recipe.distill.vary_repeats
         return Order(len(self.samples), recipe.student.batch_size, seed, self.question.view_count, vary)
 
     def prepare(self) -> None:
-        """Have the answers written, and the pixels; what is there already stays.
+        """Write the missing answers and pixels.
 
         Raises:
             EnvironmentFault: They do not fit on the disk.
@@ -66,9 +66,9 @@ class Lesson:
 
         Args:
             student: Built with the same seed.
-            seed: Seeds order and dropout; the views are the lesson's own.
-            checkpoints: Name of the folder of its checkpoints.
-            title: What is shown.
+            seed: Seeds order and dropout; the views keep the lesson's seed.
+            checkpoints: Name of the checkpoint folder.
+            title: Shown with the progress.
         """
         config, recipe = self.context.recipe.student, self.context.recipe
         classes = len(self.context.contract.labels)
@@ -99,11 +99,11 @@ class Lesson:
 
 
 def open_lesson(context: StageContext, scratch: str) -> Lesson:
-    """Find out what students of a run are taught with; nothing is written yet.
+    """Open everything that students of a run are taught with; nothing is written.
 
     Args:
         context: The stage's context.
-        scratch: Name of the checkpoint folder in which pixels are stored.
+        scratch: Name of the checkpoint folder for the pixels.
 
     Raises:
         RunFolderError: There is no teacher, or a folder of answers belongs to something else.
@@ -127,7 +127,7 @@ def open_lesson(context: StageContext, scratch: str) -> Lesson:
 
 
 def _feature_width(teachers: tuple[Teacher, ...], context: StageContext) -> int:
-    """Features that the teacher is asked for; 0 for none."""
+    """Features per image that the losses compare; 0 for none."""
     asked = sorted(FEATURE_LOSSES & set(context.recipe.distill.loss))
     if not asked:
         return 0

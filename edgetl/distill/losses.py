@@ -1,4 +1,4 @@
-"""What a student minimises to become like its teacher."""
+"""Losses between a student and its teacher."""
 
 import torch
 from torch import nn
@@ -38,9 +38,9 @@ def decoupled_kd(
     """Decoupled distillation (DKD) of Zhao et al., arXiv 2203.08679, equation 7.
 
     `T^2 * mean_n (alpha * TCKD_n + beta * NCKD_n)`. With the softened probabilities of `hinton_kd`, TCKD is the
-    divergence between the two answers to "the target class or another one?", and NCKD the one between the answers to
-    "which of the others?". Equation 6 is the loss of Hinton in these terms: `TCKD + (1 - p_target) * NCKD`, so that a
-    sure teacher mutes what it knows of the other classes; a fixed `beta` does not.
+    divergence of the binary answers "target class or another one", and NCKD that among the other classes.
+    Equation 6 writes the loss of Hinton in these terms: `TCKD + (1 - p_target) * NCKD`. A confident teacher thus mutes
+    what it knows of the other classes; a fixed `beta` does not.
 
     Args:
         student_NK: Logits `(N, K)` that are trained; at least two classes.
@@ -85,9 +85,9 @@ def dist(
     of `1 - r` with Pearson's correlation `r` of the student's and the teacher's row; `intra` is the same over the
     classes and their columns. `T^2` is as in the authors' code.
 
-    `r` does not exist where a row or column is constant. A constant one of the teacher has nothing to teach and counts
-    0, so a batch of one image has no `intra`. A constant one of the student alone counts as uncorrelated, 1, without a
-    gradient. With two classes `r` of a row is always -1 or 1: only `intra` teaches.
+    `r` is undefined for a constant row or column. Where the teacher's is constant, the term is 0, so a batch of one
+    image has no `intra`. Where only the student's is constant, the term is 1 (uncorrelated), without a gradient. With
+    two classes, `r` of a row is always -1 or 1, and only `intra` teaches.
 
     Args:
         student_NK: Logits `(N, K)` that are trained.
@@ -97,7 +97,7 @@ def dist(
         intra_weight: The paper's gamma.
 
     Returns:
-        0 for a perfect student, at most `2 * T^2 * (inter_weight + intra_weight)`; no unit.
+        From 0 (a perfect student) to `2 * T^2 * (inter_weight + intra_weight)`; no unit.
     """
     q_NK, p_NK = softmax(student_NK / temperature, dim=1), softmax(teacher_NK / temperature, dim=1)
     inter = _pearson_distance(q_NK, p_NK)
@@ -115,7 +115,7 @@ def _pearson_distance(student_RC: torch.Tensor, teacher_RC: torch.Tensor) -> tor
 def _standardise(values_RC: torch.Tensor) -> torch.Tensor:
     """Rows of mean 0 and norm 1; a constant row becomes 0 and passes no gradient."""
     centred_RC = values_RC - values_RC.mean(dim=1, keepdim=True)
-    # Rounding of the mean leaves noise of a constant row, which must not be blown up to norm 1.
+    # Rounding of the mean leaves noise in a constant row, which must not be scaled up to norm 1.
     noise_R1 = 32 * torch.finfo(values_RC.dtype).eps * values_RC.norm(dim=1, keepdim=True)
     constant_R1 = centred_RC.norm(dim=1, keepdim=True) <= noise_R1
     return normalize(centred_RC.masked_fill(constant_R1, 0), dim=1)
@@ -145,15 +145,15 @@ class Hint(nn.Module):
 class Contrastive(nn.Module):
     """Contrastive representation distillation (CRD) of Tian et al., arXiv 1910.10699.
 
-    `-mean_i [log h_ii + sum_{j != i} log(1 - h_ij)]`: a critic `h` tells the teacher's features of the same image from
-    those of another one. `h_ij = e_ij / (e_ij + N * c)`, where `e_ij = exp(s_ij / T)`, `s_ij` is the cosine between the
-    embedded features of image i by the student and of image j by the teacher, `N` is the number of negatives, and `c`
-    is the mean of `e` over all pairs, taken as a constant. Both embeddings are linear and trained.
+    `-mean_i [log h_ii + sum_{j != i} log(1 - h_ij)]`: a critic `h` distinguishes the teacher's features of the same
+    image from those of another one. `h_ij = e_ij / (e_ij + N * c)`, where `e_ij = exp(s_ij / T)`, `s_ij` is the cosine
+    between the embedded features of image i by the student and of image j by the teacher, `N` is the number of
+    negatives, and `c` is the mean of `e` over all pairs, taken as a constant. Both embeddings are linear and trained.
 
     The paper draws its negatives from a memory bank of the training set; here they are the other images of the batch,
     whatever their class, so `N` is the batch size minus 1. The authors' code estimates `c` once, from its first batch;
-    here it is of each batch. Their code adds a second term with the roles of student and teacher exchanged, which over
-    all pairs of a batch would be the first again. One image has nothing to be told from: its loss is 0.
+    here each batch has its own. Their code adds a second term with the roles of student and teacher exchanged, which
+    over all pairs of a batch equals the first. A batch of one image has no negatives: its loss is 0.
 
     Args:
         student_width: Dimensions of the student's features.

@@ -1,4 +1,4 @@
-"""What a student minimises: the recipe's losses, each with its weight."""
+"""The loss of a student: the recipe's losses, each with its weight."""
 
 import torch
 
@@ -13,7 +13,7 @@ from edgetl.zoo.head import FeatureTap
 __all__ = ["FEATURE_LOSSES", "FromTeacher"]
 
 FEATURE_LOSSES = frozenset({"feature", "crd"})
-"""Losses that compare features and not answers."""
+"""Losses that compare features instead of answers."""
 
 _LEARNED = {"feature": Hint, "crd": Contrastive}
 
@@ -23,10 +23,10 @@ class FromTeacher(Objective):
 
     Args:
         config: Losses, weights and temperature.
-        answers: What the teacher says of every batch.
-        tap: Hears the student's features; only losses of features need it.
-        teacher_width: Features of the teacher; likewise.
-        smoothing: Of the true labels.
+        answers: The teachers' answers to every batch.
+        tap: Captures the student's features; needed only by losses of features.
+        teacher_width: Features per image of the teacher; likewise.
+        smoothing: Label smoothing of the true labels.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class Gain:
 
     @property
     def finding(self) -> str:
-        """What the points are put behind."""
+        """The first words of the sentence."""
         return {"helped": "The teacher helped by", "hurt": "The teacher hurt"}.get(
             self.verdict, "The teacher did not help"
         )
@@ -55,11 +55,11 @@ def paired_gain(with_SN: NDArray[np.bool_], without_SN: NDArray[np.bool_]) -> Ga
     Seeds and images are crossed random factors: another seed moves all images, another image is hard for all seeds.
     The variance of the mean is `(MS_seed + MS_image - MS_rest) / (S N)` of a two-way analysis of variance, and the
     interval is Student's t with Satterthwaite's degrees of freedom (Brennan, 'Generalizability Theory', 2001, section
-    6.2; Clark, 1973). With one seed it covers the images alone: how much luck was in that seed, nobody can tell.
+    6.2; Clark, 1973). With one seed the interval covers the images alone, since the variance between seeds is unknown.
 
     Args:
-        with_SN: `(seeds, images)`: whether each answer is right, trained in the first way.
-        without_SN: Likewise in the second way; same seeds, same images, same order.
+        with_SN: `(seeds, images)`: whether each answer is right after training in the first way.
+        without_SN: The same for the second way; seeds and images in the same order.
 
     Raises:
         ValueError: The shapes differ, or there are fewer than two images.
@@ -89,7 +89,7 @@ def _of_both(difference_SN: NDArray[np.float64]) -> tuple[float, float]:
         (float((rest_SN**2).sum()) / ((seeds - 1) * (images - 1)), (seeds - 1) * (images - 1)),
     ]
     (of_seeds, _), (of_images, _), (of_rest, _) = squares
-    # Sampling noise may make the sum less than one of its parts, which it cannot be.
+    # Sampling noise can make the sum smaller than one of its parts, which is impossible for variances.
     total = max(of_seeds + of_images - of_rest, of_seeds, of_images)
     spread = sum(square**2 / freedom for square, freedom in squares)
     return total / (seeds * images), max(1.0, total**2 / spread) if spread else 1.0

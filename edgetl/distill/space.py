@@ -1,4 +1,4 @@
-"""How much the teacher's answers and the stored views take on the disk, said before they are written."""
+"""How much disk space the teacher's answers and the stored views need, checked before they are written."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,11 +15,14 @@ from edgetl.runs.stage import StageContext
 __all__ = ["check_space", "wants_pixels"]
 
 _LARGEST_PART = 0.2
+"""Largest fraction of the free space that pixels may take without being asked for."""
+
 _SPARE_BYTES = 1 << 20
+"""Space that must stay free beside a store, for its logs and the manifest."""
 
 
 def wants_pixels(question: Question, folder: Path, context: StageContext) -> bool:
-    """Tell whether the views are to be stored: 'auto' does it if they come again, are dear to decode, and fit."""
+    """Whether views are stored: 'auto' stores them if they repeat, are slow to decode, and fit on the disk."""
     asked = context.recipe.distill.keep_pixels
     if asked != "auto":
         return asked == "always"
@@ -30,7 +33,7 @@ def wants_pixels(question: Question, folder: Path, context: StageContext) -> boo
     fits = store.new_bytes <= _LARGEST_PART * free_bytes(folder)
     if not fits and context.processes.first:
         context.reporter.say(
-            f"Views are decoded again in each epoch: to store them would take {_size(store.new_bytes)}, more than"
+            f"Views are decoded again in each epoch: storing them needs {_size(store.new_bytes)}, which is more than"
             f" a fifth of the free {_size(free_bytes(folder))}."
         )
     return bool(context.processes.agree(fits))
@@ -39,10 +42,10 @@ def wants_pixels(question: Question, folder: Path, context: StageContext) -> boo
 def check_space(
     stores: Sequence[AnswerStores], pixels: ArrayStore | None, question: Question, epochs: int, reporter: Reporter
 ) -> None:
-    """Say what will be written and where, and make sure that it fits.
+    """Report what will be written and where, and check that it fits on the disk.
 
     Raises:
-        EnvironmentFault: It does not.
+        EnvironmentFault: It does not fit.
     """
     count, images = question.view_count, len(question.samples)
     cycle = f"epoch e shows view e modulo {count}" if count < epochs else "a new one in each epoch"
@@ -61,7 +64,7 @@ def _there(store: ArrayStore) -> str:
 
 
 def _check(what: str, store: ArrayStore, planned: Counter[int], views: int) -> None:
-    """Make sure that a store fits beside what is planned on the same disk already."""
+    """Check that a store fits, together with what is already planned on the same disk."""
     place = existing_part(store.folder)
     disk = place.stat().st_dev
     free = free_bytes(place) - planned[disk]

@@ -1,7 +1,7 @@
-"""A teacher's answers over many classes: the most probable ones, and how much is left for the others together.
+"""A teacher's answers over many classes: the best classes, and the probability of all the others together.
 
-As in FKD (Shen and Xing, arXiv 2112.01528) and in TinyViT (Wu et al., arXiv 2207.10666): what
-is not kept is spread evenly.
+As in FKD (Shen and Xing, arXiv 2112.01528) and TinyViT (Wu et al., arXiv 2207.10666): the remaining probability is
+spread evenly.
 """
 
 import numpy as np
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 __all__ = ["decoded", "encoded"]
 
 _LEAST = -60.0
-"""Natural logarithm of what counts as nothing."""
+"""Smallest natural logarithm of a probability that is stored."""
 
 
 def encoded(logits_NK: torch.Tensor, width: int) -> NDArray[np.uint16]:
-    """Keep the best classes of each row.
+    """Encode the best classes of each row.
 
     Args:
         logits_NK: All logits, of 65,536 classes at most.
@@ -32,7 +32,7 @@ def encoded(logits_NK: torch.Tensor, width: int) -> NDArray[np.uint16]:
 
 
 def decoded(kept_NW: NDArray[np.uint16], classes: int) -> NDArray[np.float32]:
-    """Make logits `float32 (N, classes)` of what `encoded` kept."""
+    """Decode what `encoded` gave into logits `float32 (N, classes)`."""
     count = (kept_NW.shape[1] - 1) // 2
     logs_NW = np.ascontiguousarray(kept_NW[:, count:]).view(np.float16).astype(np.float32)
     logits_NK = np.repeat(logs_NW[:, -1:] - np.log(np.float32(classes - count)), classes, axis=1)

@@ -1,4 +1,4 @@
-"""Train the student on the teachers' answers to the very pixels that it sees."""
+"""Train the student on the teachers' answers to the same pixels that it sees."""
 
 import torch
 
@@ -34,7 +34,7 @@ def _warn_of_size(own: int, teachers: tuple[Teacher, ...], context: StageContext
     if own > largest:
         context.reporter.say(
             f"Warning: the student is larger than its teacher ({own / 1e6:.2f} against {largest / 1e6:.2f} million "
-            "parameters). It will hardly learn more than from the labels, and be slower on the device."
+            "parameters). It will hardly learn more than from the labels alone, and will be slower on the device."
         )
 
 
@@ -61,7 +61,7 @@ def _place(teacher: RunFolder, student: RunFolder) -> str:
 
 
 def _top1(teacher: Teacher, lesson: Lesson) -> float:
-    """A teacher's top-1 on this run's test images: its own figure, or a new one if it was tested on others."""
+    """A teacher's top-1 on this run's test images: from its manifest, or computed if it was tested on others."""
     indices = (read_index(teacher.run), lesson.index)
     tested, ours = ({sample.sha256 for sample in index.split("test")} for index in indices)
     same_classes = teacher.run.contract.labels == lesson.context.contract.labels
@@ -72,7 +72,7 @@ def _top1(teacher: Teacher, lesson: Lesson) -> float:
 
 
 def _together(lesson: Lesson) -> dict[str, float]:
-    """The top-1 of several teachers as one."""
+    """Top-1 of several teachers as one ensemble."""
     return {"ensemble_test_top1": _scored(lesson.teachers, lesson)} if len(lesson.teachers) > 1 else {}
 
 

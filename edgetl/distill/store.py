@@ -1,4 +1,4 @@
-"""An array on disk that many processes fill piece by piece, that can grow, and that survives a kill at any moment.
+"""An array on disk that several processes fill piece by piece, that can grow, and that survives a kill at any moment.
 
 ```text
 NAME.json         what the array holds, its shape and type; written after the space is taken
@@ -39,7 +39,7 @@ class ArrayStore:
     shape: tuple[int, ...]
     dtype: DTypeLike
     about: dict[str, Any]
-    """What decides the numbers; another array is made for another."""
+    """What the numbers depend on; a store of anything else is replaced."""
 
     @property
     def size_bytes(self) -> int:
@@ -53,7 +53,7 @@ class ArrayStore:
         return max(0, self.size_bytes - there)
 
     def stated(self) -> dict[str, Any] | None:
-        """What the array that is there says of itself; None if there is none."""
+        """What the JSON on disk says; None if there is none."""
         try:
             stated: dict[str, Any] = json.loads(self._file("json").read_bytes())
         except (OSError, ValueError):
@@ -61,9 +61,9 @@ class ArrayStore:
         return stated
 
     def prepare(self) -> None:
-        """Make room for all views; an array of the same numbers with fewer views grows, and one with more serves as is.
+        """Allocate all views. A store of fewer views grows; one of more views stays as it is.
 
-        All the space is taken at once, so that a full disk fails now and not in the middle of the work.
+        All the space is allocated at once, so that a full disk fails now and not in the middle of the work.
 
         Raises:
             OSError: The disk is full, or we may not write there.
@@ -79,7 +79,7 @@ class ArrayStore:
             write_atomic(self._file("json"), json.dumps(self._statement()))
 
     def noted(self) -> dict[Piece, set[str]]:
-        """The pieces that the logs name, with the SHA-256 of each writing; a kill may have torn one."""
+        """The pieces in the logs, each with the SHA-256 of every write; a kill may have torn the last one."""
         found: dict[Piece, set[str]] = {}
         for log in sorted(self.folder.glob(f"{self.name}.*.log")):
             for line in log.read_text().splitlines():
@@ -90,12 +90,12 @@ class ArrayStore:
         return found
 
     def finished(self) -> set[Piece]:
-        """The pieces of these views that are written and whole."""
+        """The pieces of these views whose bytes have the logged hash."""
         numbers = self.read()
         return {piece for piece, sha256s in self.noted().items() if _sha256_of_piece(numbers, piece) in sha256s}
 
     def write(self, piece: Piece, numbers: NDArray[Any], rank: int) -> None:
-        """Write a piece, `(images, ...)`, and note it.
+        """Write a piece, `(images, ...)`, and log its hash.
 
         Raises:
             OSError: The disk fails.
@@ -120,7 +120,7 @@ class ArrayStore:
         return {"about": self.about, "shape": list(self.shape), "dtype": np.dtype(self.dtype).str}
 
     def _views_stated(self) -> int:
-        """Views of the array that is there; 0 if it differs from this one in more than their number."""
+        """Views of the store on disk; 0 if anything but their number differs."""
         stated, ours = self.stated(), self._statement()
         if stated is None or stated != ours | {"shape": [*stated.get("shape", [])[:1], *ours["shape"][1:]]}:
             return 0
@@ -131,7 +131,7 @@ class ArrayStore:
         return file.stat().st_size if file.is_file() else 0
 
     def _take_space(self) -> None:
-        """Take the space of all views; what is written already stays."""
+        """Allocate the space of all views; existing bytes stay."""
         with self._file("bin").open("ab") as file:
             try:
                 os.posix_fallocate(file.fileno(), 0, self.size_bytes)

@@ -1,4 +1,4 @@
-"""Teachers: trained networks that answer in the student's classes."""
+"""Teachers: trained networks whose outputs are mapped to the student's classes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ __all__ = ["Ensemble", "Teacher", "load_teacher"]
 
 @dataclass(frozen=True)
 class Teacher:
-    """One teacher, ready to be asked."""
+    """One teacher, loaded."""
 
     run: RunFolder
     classifier: Classifier
     """In eval mode."""
 
     columns: tuple[int, ...]
-    """Which of its outputs is each of the student's classes."""
+    """The output of each of the student's classes."""
 
     @property
     def weights_sha256(self) -> str:
@@ -37,7 +37,7 @@ class Teacher:
 
     @property
     def parameters(self) -> int:
-        """How many it has."""
+        """Number of parameters."""
         return int(self.run.manifest["model"]["parameters"])
 
     def logits(self, images_NHWC: torch.Tensor) -> torch.Tensor:
@@ -49,8 +49,8 @@ class Teacher:
 class Ensemble(nn.Module):
     """Several teachers as one: the mean of their logits, from `uint8 (N, H, W, 3)`.
 
-    That is the normalised geometric mean of their probabilities at any temperature (Hinton et al., arXiv 1503.02531,
-    section 3), so that it commutes with the softening.
+    This equals the normalised geometric mean of their probabilities at every temperature (Hinton et al., arXiv
+    1503.02531, section 3).
     """
 
     def __init__(self, teachers: Sequence[Teacher]) -> None:

@@ -1,4 +1,4 @@
-"""A moving average of the weights, which is often better than any of them."""
+"""A moving average of the weights, which often scores better than the weights of any one step."""
 
 import torch
 from torch import nn

@@ -1,7 +1,7 @@
-"""Where a killed training goes on: tensors as safetensors, the rest as JSON, both hashed and written atomically.
+"""Checkpoints of a training: tensors as safetensors, the rest as JSON, both hashed and written atomically.
 
-Two generations are kept. A file is read only after its hash was found right, so that nothing damaged is ever
-deserialized; the generation before then takes its place, and costs the steps between the two.
+Two generations are kept. A file is deserialized only if its hash is right. If it is not, the training resumes from the
+older generation and repeats the steps between the two.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ __all__ = ["Checkpoint", "Rhythm", "load_checkpoint", "save_checkpoint"]
 
 _GENERATIONS = 2
 _MOST_OF_THE_TIME = 1 / 30
+"""Largest part of the time that saving may take; benchmarks/steps.py measures it."""
 
 Tensors = dict[str, torch.Tensor]
 
@@ -35,7 +36,7 @@ class Checkpoint:
 
 
 class Rhythm:
-    """Says when to save: not too often, whatever a save costs.
+    """Decides when to save, so that saving takes little time even on a slow disk.
 
     Args:
         seconds: Least time between two saves; 0 saves after every step.
@@ -48,11 +49,11 @@ class Rhythm:
         self._saved_at = clock()
 
     def is_time(self) -> bool:
-        """Tell whether the next save is due."""
+        """Whether the next save is due."""
         return self._clock() - self._saved_at >= self._wait
 
     def save(self, write: Callable[[], None]) -> None:
-        """Save, and wait so long for the next time that all saves together take 1/30 of the time at most."""
+        """Save, and put off the next save until all saves together take at most 1/30 of the time."""
         start = self._clock()
         write()
         self._saved_at = self._clock()
@@ -61,36 +62,36 @@ class Rhythm:
 
 
 def save_checkpoint(folder: Path, inputs: str, state: Checkpoint, tensors: Tensors) -> None:
-    """Keep a state; those before stay valid until this one is complete.
+    """Write a checkpoint; older ones stay valid until it is complete.
 
     Args:
-        folder: Holds the checkpoints of one training and nothing else.
-        inputs: Hash of what the training depends on; only the same training may continue from here.
+        folder: The checkpoints of one training, and nothing else.
+        inputs: Hash of everything the training depends on; only the same training can resume from it.
         state: Steps and records.
-        tensors: Everything else that the training needs to go on as if it had never stopped.
+        tensors: Everything else that the training needs to resume exactly.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"step-{state.steps_done:09d}.safetensors"
-    # Serialised in memory: a full disk then fails as an OSError of ours, not as some error of the library.
+    # Serialised in memory, so that a full disk raises OSError here and not an error of the library.
     content = save({name: value.contiguous() for name, value in tensors.items()})
     write_atomic(file, content)
     note = {"inputs": inputs, "sha256": _sha256(content), **asdict(state)}
     write_atomic(file.with_suffix(".json"), json.dumps({"note": note, "sha256": hash_of(note)}))
     kept = {path.stem for path in _generations(folder)[:_GENERATIONS]}
     for old in folder.iterdir():
-        if old.stem not in kept:  # generations, and what a killed save began
+        if old.stem not in kept:  # older generations, and what a killed save left
             old.unlink()
 
 
 def load_checkpoint(
     folder: Path, inputs: str, on_damage: Callable[[Path], None] = lambda _path: None
 ) -> tuple[Checkpoint, Tensors] | None:
-    """Read the last good state of the same training; None if there is none.
+    """Read the newest undamaged checkpoint of the same training; None if there is none.
 
     Args:
         folder: Where `save_checkpoint` wrote.
         inputs: Hash of what the training depends on.
-        on_damage: Hears of every damaged generation that is passed over.
+        on_damage: Called with each damaged file that is skipped.
     """
     return next(_good(_generations(folder), inputs, on_damage), None)
 
@@ -124,5 +125,5 @@ def _read_note(path: Path) -> dict[str, Any] | None:
         stated = json.loads(path.read_bytes())
         note: dict[str, Any] = stated["note"]
         return note if stated["sha256"] == hash_of(note) else None
-    except (ValueError, KeyError, TypeError):  # damaged, like tensors whose hash differs
+    except (ValueError, KeyError, TypeError):  # damaged
         return None

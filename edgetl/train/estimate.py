@@ -16,9 +16,10 @@ from edgetl.zoo.classifier import Classifier
 __all__ = ["PROBE_IMAGES", "decoding_seconds", "fastest_seconds", "training_seconds"]
 
 PROBE_IMAGES = 16
-"""Images of a trial."""
+"""Images of a timed batch: a second or less for most networks."""
 
 _STEPS_LOOKED_AT = 50
+"""Steps, evenly over the training, whose image size is looked up."""
 
 
 def training_seconds(
@@ -49,7 +50,7 @@ def training_seconds(
 
 
 def decoding_seconds(dataset: ViewDataset, workers: int) -> float:
-    """Seconds that a view takes to decode, with so many processes at it."""
+    """Seconds per decoded view, with this many worker processes."""
     count = min(PROBE_IMAGES, len(dataset))
     start = time.perf_counter()
     for position in range(count):
@@ -58,7 +59,7 @@ def decoding_seconds(dataset: ViewDataset, workers: int) -> float:
 
 
 def fastest_seconds(work: Callable[[], object]) -> float:
-    """Seconds of the faster of two runs, after one to warm up."""
+    """Seconds of the faster of two runs, after a warm-up run."""
     times = []
     for _ in range(3):
         start = time.perf_counter()
@@ -68,7 +69,7 @@ def fastest_seconds(work: Callable[[], object]) -> float:
 
 
 def _step_seconds(classifier: Classifier, side: int) -> float:
-    """Seconds per image of a forward and a backward pass, of a copy."""
+    """Seconds per image of a forward and a backward pass, timed on a copy of the classifier."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = deepcopy(classifier).to(device).train()
     images_NHWC = torch.zeros((PROBE_IMAGES, side, side, 3), dtype=torch.uint8, device=device)

@@ -19,17 +19,17 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Score:
-    """How a classifier does on a split."""
+    """The result of a classifier on a split."""
 
     right_N: NDArray[np.bool_]
-    """Whether the most probable class of each image is its own, in the split's order."""
+    """Whether the most probable class is the true one, per image in the split's order."""
 
     loss: float
     """Mean cross-entropy, in nats."""
 
     @property
     def top1(self) -> float:
-        """Part of the images that are right, as a fraction of 1."""
+        """Fraction of the images that are right."""
         return float(self.right_N.mean())
 
 
@@ -37,7 +37,7 @@ def evaluate(model: nn.Module, index: ImageIndex, split: str, context: StageCont
     """Score a model on every image of a split, preprocessed as the contract says; processes share the work."""
     model.eval()
     samples, processes = index.split(split), context.processes
-    processes.spread(model.state_dict().values())  # each has statistics of its own part of the batches
+    processes.spread(model.state_dict().values())  # the statistics of batch norm differ between processes
     batches = ordered_batches(
         index,
         samples,

@@ -1,4 +1,4 @@
-"""The one training loop: fine-tuning and distillation differ only in what they minimise."""
+"""The training loop of fine-tuning and distillation, which differ only in the loss."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -27,19 +27,19 @@ from edgetl.train.trainee import Objective, Trainee, side_of_step
 __all__ = ["Record", "Training", "fit", "peak_learning_rate"]
 
 Record = dict[str, float]
-"""What is known of one epoch: `epoch`, `loss`, `learning_rate`, `val_top1`, `val_loss`."""
+"""Figures of one epoch: `epoch`, `loss`, `learning_rate`, `val_top1`, `val_loss`."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What to train, on what, towards what."""
+    """What to train on, how long, and with which loss."""
 
     title: str
     checkpoints: str
-    """Name of the folder of its checkpoints: a stage, or a part of one as 'stage/part'."""
+    """Name of the checkpoint folder: a stage, or a part of one as 'stage/part'."""
 
     section: Literal["teacher", "student"]
-    """Where the recipe says how, for messages."""
+    """Section of the recipe that it follows, for messages."""
 
     config: ModelConfig
     index: ImageIndex
@@ -60,16 +60,16 @@ class Training:
 
 
 def fit(classifier: torch.nn.Module, training: Training, context: StageContext) -> list[Record]:
-    """Train in place, from the start or from where a killed run of the same inputs left off.
+    """Train in place, from the start or from the last checkpoint of the same training.
 
-    An interrupted and resumed training ends with the same weights as an uninterrupted one: order, views, dropout, size
-    and learning rate are functions of the seed and the step alone.
+    A training that is killed and resumed ends with the same weights as one that is not: order, views, dropout, image
+    size and learning rate depend on the seed and the step alone.
 
     Returns:
         One record per epoch.
 
     Raises:
-        ConfigError: The training diverged, or its batches cannot be shared out evenly.
+        ConfigError: The training diverged, or the processes cannot share its batches evenly.
     """
     _check_shares(training, context)
     accelerator = _accelerator()
@@ -94,12 +94,16 @@ def fit(classifier: torch.nn.Module, training: Training, context: StageContext) 
 
 
 def peak_learning_rate(config: ModelConfig, network: torch.nn.Module) -> float:
-    """The recipe's learning rate, or what 'auto' means for its weights and, from scratch, for the network."""
+    """The recipe's learning rate; 'auto' depends on the weights and, from scratch, on the network.
+
+    Measured on a MobileNetV2 of half width, from scratch, in equal time (benchmarks/quality.py): over a rate of 0.002,
+    0.004 gained 1.5 points of top-1, 0.006 5.0, 0.008 5.2 and 0.016 0.6.
+    """
     if config.learning_rate != "auto":
         return config.learning_rate
     if config.weights != "none":
         return 0.0005
-    # Batch norm undoes the scale of the filters before it, so that large steps only turn them (arXiv 1806.02375).
+    # Batch norm cancels the scale of the filters before it and so allows larger steps (arXiv 1806.02375).
     normalised = any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in network.modules())
     return 0.006 if normalised else 0.001
 
@@ -110,8 +114,7 @@ def _accelerator() -> Accelerator:
 
 
 def _identity(training: Training, context: StageContext) -> str:
-    """Hash of everything that the weights depend on."""
-    # Only what a step computes counts: where it is stored and how often it is saved does not.
+    """Hash of everything that the weights depend on; where and how often they are saved does not count."""
     return hash_of([context.inputs, training.checkpoints, training.epochs, training.order.seed])
 
 
@@ -126,7 +129,7 @@ def _check_shares(training: Training, context: StageContext) -> None:
 def _steps(
     accelerator: Accelerator, state: TrainingState, progress: Progress, training: Training, context: StageContext
 ) -> Iterator[int]:
-    """Take every step that is left, and give the number of those done after each."""
+    """Take every remaining step, and yield the number of finished steps after each."""
     model, optimizer = accelerator.prepare(state.trainee, state.optimizer)
     share = (context.processes.rank, context.processes.count)
     total = training.total_steps
@@ -198,7 +201,7 @@ def _dropout_seed(seed: int, step: int, rank: int) -> int:
 
 def _optimizer(model: torch.nn.Module, config: ModelConfig, rate: float) -> torch.optim.Optimizer:
     matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]  # biases and norms: shrinking them only hurts
+    vectors = [p for p in model.parameters() if p.ndim <= 1]  # biases and norms, whose decay only hurts
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=rate)
 

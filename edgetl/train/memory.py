@@ -1,4 +1,4 @@
-"""Keep the memory that one step frees for the next step."""
+"""Reuse the memory of one training step for the next."""
 
 import ctypes
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ _KEPT = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1}
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Do not hand freed memory back to the system while inside; it is handed back at the end.
+    """Keep freed memory in the process while inside, and return it to the system at the end.
 
-    Every tensor above 32 MB, and most of the others, else come as fresh pages from the system in each step, which
-    zeroes them first: with glibc's defaults that is up to a quarter of a step on a CPU (benchmarks/steps.py). Other C
-    libraries are left alone.
+    By default, glibc returns large blocks to the system at once and asks for them again in the next step. The system
+    zeroes such pages first, which takes up to a quarter of a step on a CPU (benchmarks/steps.py). Nothing is done with
+    another C library.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):

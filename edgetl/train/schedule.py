@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step, so that a resumed run needs no scheduler state."""
+"""The learning rate as a pure function of the step, so that a resumed training needs no scheduler state."""
 
 import math
 
@@ -6,7 +6,7 @@ __all__ = ["one_cycle"]
 
 
 def one_cycle(step: int, total_steps: int, *, peak: float, warmup_fraction: float) -> float:
-    """Learning rate of a step: a cosine rise to the peak, then a cosine fall to nearly nothing.
+    """Learning rate of a step: a cosine rise to the peak, then a cosine fall to nearly zero.
 
     Smith and Topin, 'Super-Convergence', arXiv 1708.07120, in the two-phase form of fast.ai: it starts at peak / 25 and
     ends at peak / 250,000.
@@ -15,7 +15,7 @@ def one_cycle(step: int, total_steps: int, *, peak: float, warmup_fraction: floa
         step: From 0 to `total_steps` - 1.
         total_steps: Optimizer steps of the whole training.
         peak: Highest learning rate.
-        warmup_fraction: Part of the steps in which it rises, 0 to 1.
+        warmup_fraction: Fraction of the steps in which it rises.
     """
     turn = warmup_fraction * (total_steps - 1)
     if step <= turn:

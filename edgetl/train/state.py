@@ -1,4 +1,4 @@
-"""All that a training changes as it goes, how it is kept and how it comes back."""
+"""The state of a training: what a checkpoint saves and restores."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,23 +18,23 @@ __all__ = ["Progress", "TrainingState"]
 
 @dataclass
 class Progress:
-    """How far a training is."""
+    """How far a training has come."""
 
     steps_done: int = 0
     records: list[dict[str, float]] = field(default_factory=list)
     """One per finished epoch."""
 
     losses: list[torch.Tensor] = field(default_factory=list)
-    """Of the steps since then, scalars."""
+    """Losses of the steps since the last finished epoch, scalars."""
 
 
 class TrainingState:
-    """Weights, optimizer and the weights' average.
+    """Weights, optimizer and moving average of the weights.
 
     Args:
-        trainee: What is trained.
-        optimizer: What trains it.
-        average_decay: Of the moving average of the classifier's weights; 0 for none.
+        trainee: The classifier with its loss.
+        optimizer: Of the trainee's parameters.
+        average_decay: Decay of the moving average of the classifier's weights; 0 for none.
     """
 
     def __init__(self, trainee: Trainee, optimizer: torch.optim.Optimizer, average_decay: float) -> None:
@@ -43,13 +43,13 @@ class TrainingState:
         self._average = WeightAverage(trainee.classifier, average_decay) if average_decay else None
 
     def average(self) -> None:
-        """Count the weights as they are now."""
+        """Add the current weights to the average."""
         if self._average:
             self._average.update()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Let the classifier have the averaged weights while inside."""
+        """Give the classifier the averaged weights while inside."""
         if not self._average:
             yield
             return
@@ -60,16 +60,16 @@ class TrainingState:
             self._average.exchange()
 
     def finish(self) -> None:
-        """Let the classifier keep the averaged weights."""
+        """Give the classifier the averaged weights for good."""
         if self._average:
             self._average.exchange()
 
     def restore(self, folder: Path, inputs: str, reporter: Reporter) -> Progress:
-        """Take up the last good state of the same training; the start, if there is none."""
+        """Restore the newest undamaged checkpoint of the same training; without one, start from the beginning."""
 
         def say(file: Path) -> None:
             reporter.say(
-                f"{file}: is damaged and passed over; the checkpoint before it takes its place, if there is one."
+                f"{file}: is damaged and not used. The training resumes from the checkpoint before it, if there is one."
             )
 
         found = load_checkpoint(folder, inputs, say)
@@ -84,9 +84,9 @@ class TrainingState:
         return Progress(checkpoint.steps_done, list(checkpoint.records), list(tensors["losses"].to(device).unbind()))
 
     def saver(self, folder: Path, inputs: str, context: StageContext) -> Callable[..., None]:
-        """Give `save(progress, last=)`, which writes a checkpoint if it is time for one; only the first process does.
+        """Return `save(progress, last=)`, which writes a checkpoint when one is due; only the first process does.
 
-        After the last step there is nothing to go on with: the stage writes its files next.
+        None is written after the last step, since the stage then writes its own files.
         """
         rhythm = Rhythm(context.recipe.checkpoint_seconds)
 
@@ -107,7 +107,7 @@ class TrainingState:
         return kept | {"losses": losses}
 
     def _restore_trainee(self, tensors: Tensors) -> None:
-        # Its own dictionary knows the versions of its modules, for which torchvision's MNASNet asks.
+        # The trainee's own dictionary has the versions of its modules, which torchvision's MNASNet requires.
         own = self.trainee.state_dict()
         own.update(tensors)
         self.trainee.load_state_dict(own)
@@ -115,7 +115,7 @@ class TrainingState:
     # By hand, as `torch.distributed.checkpoint.state_dict` took 33 ms a save of a MobileNetV3-Small beside 1 ms, and
     # takes a step of the optimizer to restore one: 0.1 s, for a ResNet-50 0.5 s (torch 2.13, one core of an EPYC).
     def _slots(self) -> Tensors:
-        """What the optimizer knows of each parameter, as `PARAMETER.SLOT`."""
+        """The optimizer's state of each parameter, as `PARAMETER.SLOT`."""
         names = self._names()
         return {
             f"{names[parameter]}.{slot}": value

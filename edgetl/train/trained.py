@@ -1,4 +1,4 @@
-"""What every training leaves in a run folder: weights, metrics and how well it does."""
+"""What every training leaves in a run folder: weights, metrics and test scores."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def write_trained(
         records: One per epoch, for `metrics.jsonl`.
         index: The data.
         context: The stage's context.
-        lineage: What the weights descend from, for the manifest.
+        lineage: Which teachers the weights were learned from, for the manifest.
     """
     classifier.to("cpu")
     if context.processes.first:
@@ -51,14 +51,14 @@ def write_trained(
 
 
 def write_weights(file: Path, classifier: Classifier, model: dict[str, Any]) -> None:
-    """Write a network's tensors, with what it takes to build it again in the header.
+    """Write a network's tensors, with a header from which the network can be built again.
 
     Args:
         file: A safetensors file.
         classifier: Its network's weights are written.
         model: The manifest's `model` entry; with `pruned` if channels are gone.
     """
-    # One entry: the library writes several in a random order, and equal weights shall give equal files.
+    # One entry: the library writes several in random order, and equal weights must give equal files.
     header = {name: model[name] for name in _HEADER if name in model}
     tensors = {name: value.contiguous() for name, value in classifier.net.state_dict().items()}
     write_atomic(file, save(tensors, metadata={"model": json.dumps(header, sort_keys=True)}))

@@ -1,4 +1,4 @@
-"""What is trained: a classifier with its objective, on images that may start small."""
+"""A classifier with its loss, trained on images that may start small."""
 
 from abc import ABC, abstractmethod
 
@@ -11,11 +11,14 @@ from edgetl.data.dataset import Batch
 __all__ = ["Objective", "Trainee", "side_of_step"]
 
 _STEP_PX = 32
+"""Total stride of the usual networks, which divides every size evenly."""
+
 _GROWING = 0.7
+"""Fraction of the steps in which images grow."""
 
 
 class Objective(nn.Module, ABC):
-    """What a training minimises; a module, because some objectives learn a part of their own."""
+    """The loss of a training; a module, because some losses have parameters of their own."""
 
     @abstractmethod
     def forward(self, logits_NK: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -23,14 +26,14 @@ class Objective(nn.Module, ABC):
 
 
 class Trainee(nn.Module):
-    """A classifier with its objective: one module, so that several processes share one gradient."""
+    """A classifier with its objective in one module, so that several processes share one gradient."""
 
     def __init__(self, classifier: nn.Module, objective: Objective, side: int) -> None:
         super().__init__()
         self.classifier = classifier
         self.objective = objective
         self.side = side
-        """Height and width at which images are shown, in pixels."""
+        """Current height and width of the images, in pixels."""
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """The mean loss of a batch, a scalar."""
@@ -40,16 +43,16 @@ class Trainee(nn.Module):
 
 
 def side_of_step(step: int, total_steps: int, *, side: int, resize_from: float) -> int:
-    """Height and width at which a step shows its images: from a part of the full side, in steps of 32 px, to all of it.
+    """Height and width of a step's images, which grows to the full side in steps of 32 px.
 
     Progressive resizing (Howard, 2018; Tan and Le, arXiv 2104.00298): small images are cheap, and enough at first. The
-    last 30 % of the steps see the full size.
+    last 30 % of the steps use the full size.
 
     Args:
         step: From 0.
-        total_steps: Of the whole training.
+        total_steps: Steps of the whole training.
         side: Full height and width, in pixels.
-        resize_from: Part of the side at the start, as a fraction of 1.
+        resize_from: Side at the first step, as a fraction of the full one.
     """
     grown = min(1.0, step / (_GROWING * total_steps))
     wanted = side * (resize_from + (1 - resize_from) * grown)

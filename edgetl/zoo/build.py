@@ -1,4 +1,4 @@
-"""Build a classifier by name, or again from what a run folder recorded."""
+"""Build a classifier by name, or rebuild the one that a run folder describes."""
 
 import sys
 from contextlib import redirect_stdout
@@ -27,12 +27,12 @@ from edgetl.zoo.widths import take_widths
 __all__ = ["build_classifier", "check_obtainable", "load_classifier", "native_input"]
 
 _FILE_ARGUMENTS = {"pad_type"}
-"""Arguments of timm that a weights file's header may set; anything else there is ignored."""
+"""Arguments of timm that a weights file's header may set; all others are ignored."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Enough to build the same network again; the manifest's `model` entry."""
+    """How to rebuild a network; part of the manifest's `model` entry."""
 
     library: str
     name: str
@@ -43,11 +43,11 @@ class ModelSpec:
 
 
 def check_obtainable(config: ModelConfig, reporter: Reporter) -> None:
-    """Make sure that a model and its weights can be had, before anything is trained that waits for it.
+    """Check that a model and its weights are available, before another training that precedes it starts.
 
     Raises:
         ModelError: No such model or weights file.
-        WeightsUnavailable: Pretrained weights cannot be had.
+        WeightsUnavailable: Pretrained weights are not available.
     """
     model, _path = resolve(config.model), weights_file(config.weights)
     if config.weights == "default":
@@ -90,14 +90,14 @@ def build_classifier(
         config: Model, weights and small-image rule.
         num_classes: Outputs.
         image_size: Height and width of the input, in pixels.
-        seed: Seeds the random start of whatever has no pretrained weights.
+        seed: Seeds the initial weights of every layer without pretrained ones.
 
     Returns:
-        The classifier, and the manifest's `model` entry: how to build it again, and where its weights came from.
+        The classifier, and the manifest's `model` entry: how to rebuild it, and where its weights came from.
 
     Raises:
         ModelError: No such model, or weights that do not fit.
-        WeightsUnavailable: Pretrained weights cannot be had.
+        WeightsUnavailable: Pretrained weights are not available.
     """
     torch.manual_seed(seed)
     model, path = resolve(config.model), weights_file(config.weights)
@@ -131,7 +131,7 @@ def build_classifier(
 
 
 def load_classifier(folder: RunFolder) -> Classifier:
-    """Build a run's trained network again, in eval mode.
+    """Rebuild a run's trained network, in eval mode.
 
     Raises:
         RunFolderError: The run has no trained weights yet.
@@ -140,7 +140,7 @@ def load_classifier(folder: RunFolder) -> Classifier:
     file = folder.file(WEIGHTS_FILE)
     entry = folder.manifest["model"]
     spec = ModelSpec(**{name: entry[name] for name in ModelSpec.__dataclass_fields__ if name in entry})
-    # By its name, the zoo's: a library would take names of hubs and folders, too.
+    # Only names that the zoo knows: a library would also take those of hubs and folders.
     resolve(f"torchvision:{spec.name}" if spec.library == "torchvision" else spec.name)
     try:
         net, state = _create(spec, pretrained=False), load_file(file)
@@ -156,7 +156,7 @@ def load_classifier(folder: RunFolder) -> Classifier:
 
 
 def _pruned(path: Path, model: LibraryModel) -> dict[str, Any]:
-    """What a weights file says of the pruning of this very network: nothing, or an entry `pruned`."""
+    """The `pruned` entry of a weights file of this network; empty if it is not pruned."""
     own = file_metadata(path).get("model")
     if not isinstance(own, dict) or (own.get("library"), own.get("name")) != (model.library, model.name):
         return {}
@@ -173,7 +173,7 @@ def _arguments(model: LibraryModel, config: ModelConfig, image_size: int) -> dic
     arguments = {k: v for k, v in stated.items() if k in _FILE_ARGUMENTS}
     if getattr(timm.get_pretrained_cfg(model.name), "fixed_input_size", False):
         arguments["img_size"] = image_size
-        # A transformer has no stem to keep open: its patches shrink instead, to a grid of 8 x 8 as is usual for CIFAR.
+        # A transformer has no strides to remove: its patches shrink instead, to a grid of 8 x 8 as is usual for CIFAR.
         if config.weights == "none" and config.small_images == "auto" and image_size < 128:
             arguments["patch_size"] = max(1, image_size // 8)
     return arguments
@@ -209,8 +209,8 @@ def _torchvision_state(name: str) -> dict[str, torch.Tensor]:
     from torchvision import models
 
     try:
-        with redirect_stdout(sys.stderr):  # it prints that it downloads, where our results go
+        with redirect_stdout(sys.stderr):  # it prints about downloads to stdout, where our results go
             state: dict[str, torch.Tensor] = models.get_model_weights(name).DEFAULT.get_state_dict(progress=False)
-    except Exception as cause:  # urllib, socket and hash errors alike: the weights are not to be had
+    except Exception as cause:  # urllib, socket and hash errors all mean that the weights are not available
         raise unavailable(f"torchvision:{name}", cause) from cause
     return state

@@ -1,4 +1,4 @@
-"""A network with its normalisation inside: what is trained is what is exported."""
+"""A network with its normalisation inside, trained and exported as one module."""
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ __all__ = ["Classifier"]
 class Classifier(nn.Module):
     """Takes `uint8 (N, H, W, 3)` and returns logits `(N, K)`.
 
-    Normalisation and layout live in the module, so that training, verification and every exported graph share them.
+    Normalisation and layout are part of the module, so that training, verification and every exported graph share them.
 
     Args:
         net: A network from `float (N, 3, H, W)` to logits `(N, K)`.

@@ -16,7 +16,7 @@ class Deployable(nn.Module):
     """Takes `uint8 (N, H, W, 3)` and returns probabilities `float (N, K)`.
 
     Args:
-        classifier: What to export; its pools over whole images are replaced by means, which compute the same.
+        classifier: What to export; its global pools are replaced by means, which compute the same.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -32,7 +32,7 @@ class Deployable(nn.Module):
 
 
 class _Mean(nn.Module):
-    """Pools over rows and columns in one operator, of which the converters make nine else."""
+    """Pools over rows and columns in one operator; the converters turn an adaptive pool into nine."""
 
     def forward(self, features_NCHW: torch.Tensor) -> torch.Tensor:
         return features_NCHW.mean((2, 3), keepdim=True)
@@ -48,12 +48,12 @@ def load_deployable(folder: RunFolder) -> Deployable:
 
 
 def deployable_of(classifier: Classifier) -> Deployable:
-    """Make the graph that is exported of a copy of a network, in eval mode."""
+    """Copy a network into the graph that is exported, in eval mode."""
     return _ready(Deployable(deepcopy(classifier)))
 
 
 def _ready(deployable: Deployable) -> Deployable:
-    # Converters trace the plain layout; channels-last is a matter of speed in training.
+    # Converters need the plain layout; channels-last only makes training faster.
     deployable.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # the stubs lack it
     deployable.eval()
     return deployable

@@ -1,4 +1,4 @@
-"""What people type for a model, and the library model it means."""
+"""Model names as people type them, and the library models that they mean."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -27,7 +27,7 @@ ALIASES: dict[str, str] = {
     "efficientnet_b1": "efficientnet_b1",
     "efficientnet_b2": "efficientnet_b2",
     "efficientnet_b3": "efficientnet_b3",
-    # Of the lite family only these variants have pretrained weights.
+    # Only these variants of the Lite family have pretrained weights.
     "efficientnet_lite0": "efficientnet_lite0",
     "efficientnet_lite1": "tf_efficientnet_lite1",
     "efficientnet_lite2": "tf_efficientnet_lite2",
@@ -35,7 +35,7 @@ ALIASES: dict[str, str] = {
     "vit_base": "vit_base_patch16_224",
     "convnext_tiny": "convnext_tiny",
 }
-"""What people type, and timm's name for it."""
+"""Short names, and what timm calls these models."""
 
 _TORCHVISION = "torchvision:"
 

@@ -1,9 +1,9 @@
-"""Keep small images from being crushed: take strides out of the stem.
+"""Adapt networks to small images: remove strides from the stem.
 
-A network made for 224 pixels divides each side by 32, so an image of 32 pixels ends as a single point. What
-practitioners do is let the first downsampling layers keep the resolution: the CIFAR ResNets (He et al., 2015, section
-4.2) and their ImageNet cousins start with stride 1 and no max-pool, MobileNetV2 for CIFAR starts with stride 1 too.
-Here the same is done to any network, one layer after another, until the last feature map is at least 3 x 3.
+A network for 224 pixels divides each side by 32, so an image of 32 pixels ends as a single position. Practitioners
+therefore let the first downsampling layers keep the resolution: CIFAR ResNets (He et al., 2015, section 4.2) start with
+stride 1 and without max-pooling, MobileNetV2 for CIFAR starts with stride 1, too. Here the same is done to any network,
+one layer after another, until the last feature map is at least 3 x 3.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,16 +14,16 @@ from torch import nn
 __all__ = ["MIN_GRID", "last_grid", "remove_strides", "strides_to_remove"]
 
 MIN_GRID = 3
-"""Smallest side of the last feature map that is aimed at, in cells."""
+"""Smallest side of the last feature map, in positions: a 3 x 3 filter then still sees neighbours."""
 
 
 def strides_to_remove(net: nn.Module, image_size: int) -> int:
-    """Find how many downsampling layers, counted from the input, must keep their resolution; `net` is changed.
+    """Remove as many strides as needed, counted from the input; returns their number.
 
-    Stops early at a layer that has a parallel path (the second stage of a ResNet), which cannot change alone.
+    Stops early at a layer with a parallel path (the second stage of a ResNet), which cannot change alone.
 
     Args:
-        net: A network that takes `(N, 3, image_size, image_size)`; it ends up with the strides removed.
+        net: A network that takes `(N, 3, image_size, image_size)`; changed in place.
         image_size: Height and width of the input, in pixels.
     """
     removed, grid = 0, last_grid(net, image_size)
@@ -38,17 +38,17 @@ def strides_to_remove(net: nn.Module, image_size: int) -> int:
 
 
 def remove_strides(net: nn.Module, count: int) -> None:
-    """Take the stride out of the first `count` downsampling layers, as `strides_to_remove` did."""
+    """Remove the strides of the first `count` downsampling layers, as `strides_to_remove` does."""
     for _ in range(count):
         _remove(net, *next(_downsampling_layers(net)))
 
 
 def last_grid(net: nn.Module, image_size: int) -> int:
-    """Side of the last feature map that a spatial filter makes, in cells; 0 if the network cannot take this size."""
+    """Side of the last feature map of a spatial filter, in positions; 0 if the network cannot take this size."""
     sides = [1]
 
     def note(layer: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
-        if layer.kernel_size != inputs[0].shape[-2:]:  # else a fully connected layer in the shape of a filter (VGG)
+        if layer.kernel_size != inputs[0].shape[-2:]:  # otherwise a fully connected layer in the form of a filter (VGG)
             sides.append(min(output.shape[-2:]))
 
     spatial = [m for m in net.modules() if isinstance(m, nn.Conv2d) and max(m.kernel_size) > 1]
@@ -57,7 +57,7 @@ def last_grid(net: nn.Module, image_size: int) -> int:
     try:
         with torch.inference_mode():
             net.eval()(torch.zeros(1, 3, image_size, image_size))
-    # A filter larger than its input, two paths of different shapes, a transformer's fixed size: 0 is the answer.
+    # A filter larger than its input, parallel paths of different shapes, or the fixed size of a transformer.
     except (RuntimeError, AssertionError):
         return 0
     finally:
@@ -85,5 +85,5 @@ def _remove(net: nn.Module, name: str, module: nn.Module) -> Callable[[], None]:
         return lambda: setattr(module, "stride", before)
     parent = net.get_submodule(name.rpartition(".")[0])
     leaf = name.rpartition(".")[2]
-    setattr(parent, leaf, nn.Identity())  # a pool whose only work was to downsample
+    setattr(parent, leaf, nn.Identity())  # a pool that only downsampled
     return lambda: setattr(parent, leaf, module)

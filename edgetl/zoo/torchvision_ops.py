@@ -1,8 +1,8 @@
-"""Make torchvision importable beside a torch build that its compiled operators do not match.
+"""Make torchvision importable next to a build of torch that its compiled operators do not match.
 
-PyPI's torchvision wheel is a CUDA build. Beside a CPU torch its library does not load, and `import torchvision` (so
-`import timm`) dies with "operator torchvision::nms does not exist" (pytorch/vision#9077). Models and transforms need
-none of those operators; declaring the two that torchvision registers fake kernels for lets the import go through.
+PyPI's torchvision wheel is a CUDA build. With a CPU build of torch its library does not load, and `import torchvision`
+(and so `import timm`) fails with "operator torchvision::nms does not exist" (pytorch/vision#9077). Models and
+transforms need none of those operators. Declaring the two for which torchvision registers fake kernels is enough.
 """
 
 from functools import cache
@@ -29,7 +29,7 @@ def ensure_torchvision() -> Any:
     Call it before the first import of timm, torchvision or litert_torch.
 
     Returns:
-        The library that holds the declarations (it must live as long as the process), or None if none were needed.
+        The library that holds the declarations, which must live as long as the process; None if none were needed.
 
     Raises:
         MissingExtra: torchvision is not installed.
@@ -49,7 +49,7 @@ def _compiled_library_loads(package: Path) -> bool:
     for file in sorted(package.glob("_C*.so")) + sorted(package.glob("_C*.pyd")):
         try:
             torch.ops.load_library(str(file))  # type: ignore[no-untyped-call]
-        except OSError:  # it was linked against another torch: the case this module is for
+        except OSError:  # linked against another torch
             return False
         return hasattr(torch.ops.torchvision, "nms")
     return False

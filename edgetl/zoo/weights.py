@@ -1,4 +1,4 @@
-"""Pretrained weights: how they are found, and what may differ between them and the network."""
+"""Pretrained weights: finding them, and fitting them to a network."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def weights_file(weights: str) -> Path | None:
 
 
 def file_metadata(path: Path) -> dict[str, Any]:
-    """What a safetensors header says about itself: values that are JSON are decoded.
+    """Metadata in the header of a safetensors file; values that are JSON are decoded.
 
     Raises:
         ModelError: The file is damaged.
@@ -60,10 +60,10 @@ def fit_state(net: nn.Module, state: dict[str, torch.Tensor], origin: str, num_c
     """Load weights into a network; only a head for another number of classes may be left out.
 
     Returns:
-        Whether the head was left at its random start because its classes differ.
+        Whether the head keeps its initial weights because its classes differ.
 
     Raises:
-        ModelError: Anything but the head is missing, left over, or of another shape.
+        ModelError: Anything but the head is missing, superfluous, or of another shape.
     """
     wanted = net.state_dict()
     head = {k for k, v in wanted.items() if k in state and v.shape != state[k].shape and v.shape[:1] == (num_classes,)}
@@ -73,7 +73,7 @@ def fit_state(net: nn.Module, state: dict[str, torch.Tensor], origin: str, num_c
     for problem, keys in (("other shapes", misfits), ("missing", missing), ("not part of the model", extra)):
         if keys:
             raise ModelError(f"{origin}: does not fit the model: {len(keys)} tensors {problem}, such as {keys[0]}")
-    # Into the network's own dictionary, which knows the versions of its modules: torchvision's MNASNet wants them.
+    # The network's own dictionary has the versions of its modules, which torchvision's MNASNet requires.
     wanted.update({k: v for k, v in state.items() if k not in head})
     net.load_state_dict(wanted)
     return bool(head)
@@ -89,7 +89,7 @@ def hub_weights(name: str) -> Path:
     """Find a timm model's pretrained safetensors in the hub's cache, or download them.
 
     Raises:
-        WeightsUnavailable: There are none, or the hub cannot be reached.
+        WeightsUnavailable: There are none, or the hub is out of reach.
     """
     ensure_torchvision()
     import timm
@@ -102,20 +102,20 @@ def hub_weights(name: str) -> Path:
     file = cfg.hf_hub_filename or "model.safetensors"
     if isinstance(cached := try_to_load_from_cache(cfg.hf_hub_id, file), str):
         return Path(cached)
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # its retries are not the user's concern; the final failure is
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # only the final failure concerns the user, not the retries
     try:
         return Path(hf_hub_download(cfg.hf_hub_id, file))
-    except Exception as cause:  # the hub raises many unrelated types; every one means the same to the user
+    except Exception as cause:  # the hub raises many unrelated types, which mean the same to the user
         raise unavailable(name, cause) from cause
 
 
 def unavailable(model: str, cause: BaseException) -> WeightsUnavailable:
-    """The error for pretrained weights that cannot be had, with both ways out."""
-    while deeper := cause.__cause__ or cause.__context__:  # the library's own words wrap the plain reason
+    """The error for pretrained weights that are not available, with both ways out."""
+    while deeper := cause.__cause__ or cause.__context__:  # the library wraps the plain reason in its own message
         cause = deeper
     reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
     return WeightsUnavailable(
-        f"{model}: pretrained weights cannot be had here ({reason}). Either start from random weights with"
+        f"{model}: pretrained weights are not available here ({reason}). Either start from random weights with"
         " '--weights none', or bring a file with '--weights FILE.safetensors' (where a teacher and a student are"
         " trained, with '--set teacher.weights=FILE.safetensors' or '--set student.weights=FILE.safetensors')"
     )

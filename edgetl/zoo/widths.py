@@ -1,4 +1,4 @@
-"""Give a network the widths of a pruned one: channels are gone, the layers and what connects them are the same."""
+"""Give a network the widths of a pruned one, which has the same layers with fewer channels."""
 
 from collections.abc import Mapping
 
@@ -15,12 +15,12 @@ _Adjustable = nn.Conv2d | nn.BatchNorm2d | nn.Linear
 def take_widths(net: nn.Module, state: Mapping[str, torch.Tensor], num_classes: int) -> None:
     """Give every filter, norm and matrix the shape of its saved weights; the values are loaded afterwards.
 
-    What a saved tensor cannot be, such as a filter of another size, stays as it is, so that loading refuses it.
+    A layer that cannot have the saved shape, such as a filter of another size, stays as it is, and loading refuses it.
 
     Args:
         net: The unpruned network, from images to logits `(N, num_classes)`; changed in place.
         state: The pruned network's tensors, by name.
-        num_classes: Outputs, which stay as many; a last layer that was saved with others starts anew.
+        num_classes: Outputs, which stay the same; a last layer saved with another number gets new weights.
     """
     head = last_layer(net, num_classes)
     for name, layer in net.named_modules():

@@ -54,7 +54,7 @@ def test_an_empty_class_folder(refusal, pets):
 def test_one_class(refusal, paint, tmp_path):
     paint("cat", 5)
     message = refusal(tmp_path / "images")
-    assert message.startswith("ROOT: only one class ('cat'), and nothing to tell it from. Add a folder")
+    assert message.startswith("ROOT: only one class ('cat'); a classifier needs at least two. Add a folder")
 
 
 def test_one_level_too_high(refusal, paint, tmp_path):
@@ -91,7 +91,7 @@ def test_two_labels_for_one_image(refusal, pets):
     file = sorted((pets / "cat").iterdir())[0]
     shutil.copy(file, pets / "dog/zz.png")
     assert refusal(pets) == (
-        "ROOT: label conflict: cat/0000.png and dog/zz.png are the same image under 'cat' and 'dog' (1 such in all). "
+        "ROOT: label conflict: cat/0000.png and dog/zz.png are the same image under 'cat' and 'dog' (1 such pair). "
         "Keep each under one label"
     )
 
@@ -104,7 +104,7 @@ def test_one_image_in_two_given_splits(refusal, paint, tmp_path):
     shutil.copy(file, tmp_path / "images/test/cat/zz.png")
     message = refusal(tmp_path / "images")
     assert message.startswith("ROOT: leakage between splits: test/cat/zz.png and train/cat/0000.png are the same image")
-    assert "in test and train (1 such in all). Remove one of each" in message
+    assert "in test and train (1 such pair). Remove one of each" in message
 
 
 def test_more_unreadable_files_than_allowed(refusal, pets):
@@ -142,7 +142,7 @@ def test_a_link_out_of_the_folder(refusal, pets, tmp_path, kind):
     link = pets / "cat" / "link"
     link.symlink_to(outside if kind == "folder" else outside / "a.png")
     message = refusal(pets)
-    assert message == "ROOT/cat/link: is a link out of ROOT. Copy what it shows to here, or remove the link"
+    assert message == "ROOT/cat/link: is a link out of ROOT. Copy its target here, or remove the link"
 
 
 def test_what_is_no_file_is_unreadable_and_does_not_hang(refusal, pets):

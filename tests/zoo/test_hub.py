@@ -85,7 +85,7 @@ def test_default_weights_of_the_same_classes_keep_their_head(hub):
 def test_weights_that_cannot_be_had_name_both_ways_out(hub):
     kind, exit_code, text = hub[0]["test_efficientnet"]
     assert (kind, exit_code) == ("WeightsUnavailable", 4)
-    assert text.startswith("test_efficientnet: pretrained weights cannot be had here (")
+    assert text.startswith("test_efficientnet: pretrained weights are not available here (")
     assert "'--weights none'" in text
     assert "'--weights FILE.safetensors'" in text
     assert "\n" not in text
@@ -94,7 +94,7 @@ def test_weights_that_cannot_be_had_name_both_ways_out(hub):
 def test_torchvisions_weights_are_looked_for_before_anything_waits_for_them(hub):
     kind, _, text = hub[0]["torchvision:resnet18"]
     assert kind == "WeightsUnavailable"
-    assert text.startswith("torchvision:resnet18: pretrained weights cannot be had here (")
+    assert text.startswith("torchvision:resnet18: pretrained weights are not available here (")
 
 
 def test_a_model_that_never_had_weights_says_so(hub):
