@@ -28,7 +28,7 @@ def write_tflite(deployable: Deployable, contract: Contract, batch: int, file: P
 def _flatten_biases(model: Any) -> None:
     """Make vectors of the biases `(1, 1, 1, C)` that the converter folds into fully connected layers (ConvNeXt).
 
-    The quantizer scales a bias along its first axis, and no runtime opens the file if that is not the axis of C.
+    The schema expects vectors; tflite-runtime 2.14 computes a layer with another bias by another kernel.
     """
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
