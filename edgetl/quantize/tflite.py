@@ -4,12 +4,10 @@ An operator becomes an integer one if runtimes have a kernel for it and the plan
 stay as they are, with conversions at the borders. Names in the file mean nothing: what is what is found by its values.
 """
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,6 @@ from edgetl.quantize.plan import Plan, RoundedLayer
 from edgetl.quantize.points import input_point, root_of, rounded_points
 from edgetl.quantize.tflite_graph import GATE, FloatFile, MixedGraph, Step
 from edgetl.runner.contract import Contract
-from edgetl.runs.files import write_atomic
 
 __all__ = ["TfliteQuantizer"]
 
@@ -130,13 +127,9 @@ class TfliteQuantizer:
     @contextmanager
     def _edited(self, contract: Contract, file: Path) -> Iterator[Any]:
         """Give the source's content; what was changed inside is written to a file, with the contract in it."""
-        with TemporaryDirectory() as folder:
-            draft = Path(folder) / file.name
-            shutil.copyfile(self._source, draft)
-            with edited_tflite(draft) as model:
-                yield model
-            embed_in_tflite(draft, contract)
-            write_atomic(file, draft.read_bytes())
+        with edited_tflite(self._source, file) as model:
+            yield model
+            embed_in_tflite(model, contract)
 
 
 def _find_layers(
