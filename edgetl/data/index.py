@@ -4,9 +4,9 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, PlainValidator, model_validator
 
 from edgetl.data.digits import DIGITS, digits_folder, digits_place
 from edgetl.errors import DataError, RunFolderError
@@ -39,9 +39,19 @@ class Sample:
     """Of the file's bytes, in hex."""
 
 
+def _is_text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("should be a text")
+    return value
+
+
+_PathText = Annotated[str, PlainValidator(_is_text)]
+"""A path; pydantic's own text has no room for the bytes of a name that is no Unicode."""
+
+
 class _Sample(Part):
     model_config = ConfigDict(extra="forbid", strict=True)
-    path: str = Field(min_length=1)
+    path: _PathText
     label: int = Field(ge=UNLABELLED)
     split: Literal["train", "val", "test", "unlabelled"]
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -51,10 +61,10 @@ class _Index(Part):
     """What `data.json` holds."""
 
     schema_version: int
-    root: str = Field(min_length=1)
+    root: _PathText
     labels: list[str] = Field(min_length=1)
     samples: list[_Sample]
-    unreadable: dict[str, str]
+    unreadable: dict[_PathText, str]
     median_side: int = Field(ge=1)
 
     @model_validator(mode="after")

@@ -51,11 +51,11 @@ def test_it_writes_index_labels_and_contract(pets, stage):
     assert (contract.labels, contract.height, contract.crop_fraction) == (("cat", "dog"), 32, 1.0)
 
 
-def test_the_word_digits_is_the_embedded_set_even_beside_such_a_folder(pets, stage, monkeypatch, cache):
+def test_the_word_digits_is_the_embedded_set_even_beside_such_a_folder(pets, digits, stage, monkeypatch):
     pets.rename(pets.with_name("digits"))
     monkeypatch.chdir(pets.parent)
     folder, _ = stage(recipe_for("digits"))
-    assert read_index(folder).root == cache / "digits-v1"
+    assert read_index(folder).root == digits
     folder, _ = stage(recipe_for("./digits"), name="another")
     assert read_index(folder).labels == ("cat", "dog")
 

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +51,21 @@ class Asked:
     def say(self, pixels_HWC):
         with torch.inference_mode():
             return self.teacher.classifier(torch.from_numpy(pixels_HWC)[None])[0].numpy()
+
+
+@pytest.fixture(scope="session")
+def given(teacher, tmp_path_factory):
+    """A cache of all answers, to copy."""
+    place = tmp_path_factory.mktemp("given")
+    with small_run.user_cache(tmp_path_factory.getbasetemp()):
+        Asked(teacher, place).ask()
+    return place / "cache"
+
+
+@pytest.fixture
+def cache(given, tmp_path):
+    """The answers, in a folder of the test's own."""
+    return Path(shutil.copytree(given, tmp_path / "cache"))
 
 
 def places(count):
@@ -162,9 +179,8 @@ def count_answers(asked, monkeypatch):
 
 
 def test_answers_are_given_once(teacher, tmp_path, monkeypatch):
-    asked = Asked(teacher, tmp_path)
-    count, answers_VNK = count_answers(asked, monkeypatch)
-    assert count == VIEWS * len(asked.samples)
+    count, answers_VNK = count_answers(Asked(teacher, tmp_path), monkeypatch)
+    assert count == VIEWS * 140
     again, same_VNK = count_answers(Asked(teacher, tmp_path), monkeypatch)
     assert again == 0
     np.testing.assert_array_equal(same_VNK, answers_VNK)
@@ -223,12 +239,10 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_only_torn_answers_are_given_again(damage, teacher, tmp_path, monkeypatch):
-    asked = Asked(teacher, tmp_path)
-    assert len(asked.samples) == 140
-    _, answers_VNK = count_answers(asked, monkeypatch)
+def test_only_torn_answers_are_given_again(damage, teacher, cache, tmp_path, monkeypatch):
+    answers_VNK = np.array(Asked(teacher, tmp_path).stores.logits.read())
     tear, lost = DAMAGE[damage]
-    tear(tmp_path / "cache")
+    tear(cache)
     count, again_VNK = count_answers(Asked(teacher, tmp_path), monkeypatch)
     assert count == lost
     np.testing.assert_array_equal(again_VNK, answers_VNK)
@@ -242,17 +256,17 @@ OTHERS = {
 }
 
 
+@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("other", OTHERS)
 def test_a_named_cache_of_something_else_is_refused(other, teacher, tmp_path):
-    Asked(teacher, tmp_path).ask()
     options, what = OTHERS[other]
     with pytest.raises(RunFolderError, match=rf"cache: holds answers {what} .*--set distill\.cache="):
         Asked(teacher, tmp_path, **options)
 
 
+@pytest.mark.usefixtures("cache")
 def test_a_named_cache_of_another_teacher_is_refused(teacher, tmp_path):
     asked = Asked(teacher, tmp_path)
-    asked.ask()
     entry = teacher.manifest["files"]["model.safetensors"] | {"sha256": "0" * 64}
     files = teacher.manifest["files"] | {"model.safetensors": entry}
     impostor = replace(asked.teacher, run=RunFolder(teacher.path, teacher.manifest | {"files": files}))
@@ -262,7 +276,6 @@ def test_a_named_cache_of_another_teacher_is_refused(teacher, tmp_path):
 
 def test_students_with_another_normalisation_share_the_answers(teacher, tmp_path):
     asked = Asked(teacher, tmp_path)
-    asked.ask()
     contract = replace(asked.question.views.contract, mean=(0.1, 0.1, 0.1))
     other = replace(asked.question, views=replace(asked.question.views, contract=contract))
     assert other.about() == asked.question.about()
@@ -270,9 +283,7 @@ def test_students_with_another_normalisation_share_the_answers(teacher, tmp_path
     assert replace(other, views=replace(other.views, contract=larger)).about() != other.about()
 
 
-def test_the_store_says_what_it_holds(teacher, tmp_path):
-    asked = Asked(teacher, tmp_path)
-    asked.ask()
-    stated = json.loads((tmp_path / "cache" / "logits.json").read_text())
+def test_the_store_says_what_it_holds(teacher, given):
+    stated = json.loads((given / "logits.json").read_text())
     assert stated["about"]["teacher"] == teacher.manifest["files"]["model.safetensors"]["sha256"]
     assert stated["shape"] == [VIEWS, 140, 10]

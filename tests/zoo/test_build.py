@@ -11,7 +11,7 @@ from edgetl.recipe.fields import ModelConfig
 from edgetl.zoo.build import build_classifier, load_classifier, native_input
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8))
-MODELS = ["test_resnet", "test_efficientnet", "test_vit", "torchvision:squeezenet1_1"]
+MODELS = ["test_resnet", "test_efficientnet", "test_vit", "torchvision:squeezenet1_1", "torchvision:mnasnet0_5"]
 
 
 def built(model, classes=5, side=16, seed=0, **options):
