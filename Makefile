@@ -24,8 +24,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install  ## Distill, quantize, export, prove, measure: the whole chain on handwritten digits
 	$(BIN)/edgetl run --out runs/digits-mobilenetv2
 
-test: lint $(DEVICE)/.installed  ## Lint, type-check and run the tests
-	$(BIN)/pytest
+# One thread each: on networks of a few thousand weights a second one only waits for the first.
+test: lint $(DEVICE)/.installed  ## Lint, type-check and run the tests, on two cores
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 $(DEVICE)/.installed: tests/runner/device.txt | $(STAMP)
 	$(BIN)/python -m venv --clear --without-pip $(DEVICE)

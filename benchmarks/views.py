@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from results import write_result
 
-from edgetl.chain.running import run_stages
+from edgetl.chain.plan import Parent, PlannedRun
+from edgetl.chain.running import execute
 from edgetl.devices.profiles import find_target
 from edgetl.distill.lesson import Lesson, open_lesson
 from edgetl.distill.paired import paired_gain
@@ -74,7 +75,8 @@ def _lesson(asked: argparse.Namespace, place: Path) -> Lesson:
         "",
     )
     reporter = Reporter()
-    folder = run_stages(recipe, place / "student", "distill", ("data",), reporter, teachers=(teacher,))
+    parents = (Parent("teacher", teacher.path),)
+    folder = execute([PlannedRun("student", place / "student", recipe, ("data",), parents)], reporter)
     context = StageContext(recipe, find_target(recipe.target), folder, place, reporter, "", (teacher,))
     return open_lesson(context, "distill")
 

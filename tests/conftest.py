@@ -3,7 +3,9 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shell import Edgetl, environment_of, in_process, paint_folder, quick
@@ -12,6 +14,49 @@ from edgetl.runner.telemetry import switch_off_telemetry
 
 # Before any test imports OpenVINO, which else fork a process that reports home.
 switch_off_telemetry()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew; review the diff like code")
+
+
+# Folders whose tests share what takes long to make go to one worker; the longest start first.
+GROUPS = {"cli": "chain", "tests": "chain", "quantize": "integers", "export": "integers", "explain": "integers"}
+FIRST = ("integers", "chain", "distill", "train", "prune")
+
+
+def group_of(file: Path) -> str:
+    """What a test file shares its worker with."""
+    return GROUPS.get(file.parent.name, file.parent.name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(group_of(item.path), len(FIRST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(Path(nodeid.partition("::")[0]))
+
+    return ByGroup(config, log)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with a file of tests/golden: `golden("help-run.txt", text)`."""
+
+    def check(name: str, text: str) -> None:
+        file = Path(__file__).parent / "golden" / name
+        if request.config.getoption("--update-golden"):
+            file.write_text(text, encoding="utf-8")
+        assert text == file.read_text(encoding="utf-8"), f"{name} differs; 'pytest --update-golden' writes it anew"
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What tests of the command line share: pictures that are quickly learned, and a chain that takes seconds."""
 
+import json
 import os
 import subprocess
 import sys
@@ -110,3 +111,13 @@ def quick(**more: object) -> list[str]:
     """The flags of a chain in seconds; `more` adds or replaces settings, with `__` for the dot."""
     settings = QUICK | {name.replace("__", "."): value for name, value in more.items()}
     return ["--weights", "none", *(f"--set={name}={value}" for name, value in settings.items())]
+
+
+def keep_one_format(run: Path, wanted: str = "onnx") -> None:
+    """Make the test shorter: a run that has only one format."""
+    file = run / "manifest.json"
+    manifest = json.loads(file.read_text())
+    for name in ("export", "quantize"):
+        stage = manifest["stages"][name]
+        stage["artifacts"] = [each for each in stage["artifacts"] if each["format"] == wanted]
+    file.write_text(json.dumps(manifest))

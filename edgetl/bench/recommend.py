@@ -66,7 +66,7 @@ def _elsewhere(bench: dict[str, Any]) -> str:
     name = bench["target"]
     return (
         f"No file is recommended for {name} ({there}), since the times are of this machine ({here})."
-        " Time the files there: python -m edgetl.runner time FILE"
+        " Time the files there: python -m edgetl_runner time FILE"
     )
 
 

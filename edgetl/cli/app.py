@@ -23,7 +23,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; errors of the user become one line and an exit code."""
     try:
-        app()
+        app(prog_name="edgetl")
     except EdgetlError as error:
         _fail(error)
     except OSError as error:

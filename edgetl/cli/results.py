@@ -14,6 +14,7 @@ from edgetl.cli.terminal import print_table
 from edgetl.quantize.schema import read_receipt
 from edgetl.runs.artifact import Artifact
 from edgetl.runs.folder import RunFolder
+from edgetl.verify.schema import read_proof
 
 __all__ = ["print_explanation", "print_forecast", "print_run"]
 
@@ -23,7 +24,7 @@ _VERDICTS = {"PASS": "proven", "FAIL": "FAILED", "INCONCLUSIVE": "undecided"}
 def print_run(folder: RunFolder) -> None:
     """Write what a run has so far: one line per artifact with whatever was measured."""
     bench, receipt = read_timings(folder) or {}, read_receipt(folder)
-    verify = folder.read_json("verify.json") if "verify.json" in folder.manifest["files"] else {}
+    verify = read_proof(folder) or {}
     proofs, times = _by_file(verify), _by_file(bench)
     if receipt and not proofs and not times:
         _print_receipt(receipt)

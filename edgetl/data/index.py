@@ -4,11 +4,14 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, PlainValidator, model_validator
 
 from edgetl.data.digits import DIGITS, digits_folder, digits_place
 from edgetl.errors import DataError, RunFolderError
 from edgetl.runs.folder import RunFolder
+from edgetl.runs.reports import Part, problem_in
 
 __all__ = ["INDEX_FILE", "INDEX_SCHEMA", "UNLABELLED", "ImageIndex", "Sample", "read_index"]
 
@@ -34,6 +37,41 @@ class Sample:
 
     sha256: str
     """Of the file's bytes, in hex."""
+
+
+def _is_text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("should be a text")
+    return value
+
+
+_PathText = Annotated[str, PlainValidator(_is_text)]
+"""A path; pydantic's own text has no room for the bytes of a name that is no Unicode."""
+
+
+class _Sample(Part):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    path: _PathText
+    label: int = Field(ge=UNLABELLED)
+    split: Literal["train", "val", "test", "unlabelled"]
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class _Index(Part):
+    """What `data.json` holds."""
+
+    schema_version: int
+    root: _PathText
+    labels: list[str] = Field(min_length=1)
+    samples: list[_Sample]
+    unreadable: dict[_PathText, str]
+    median_side: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _labels_are_known(self) -> "_Index":
+        if any(sample.label >= len(self.labels) for sample in self.samples):
+            raise ValueError("an image has a label without a name")
+        return self
 
 
 @dataclass(frozen=True)
@@ -102,18 +140,18 @@ class ImageIndex:
         Raises:
             ValueError: It was written by a newer edgetl, or is damaged.
         """
-        if data.get("schema_version", 0) > INDEX_SCHEMA:
-            raise ValueError(f"schema version {data['schema_version']} is newer than {INDEX_SCHEMA}")
-        try:
-            return cls(
-                root=digits_folder() if data["root"] == DIGITS else Path(data["root"]),
-                labels=tuple(data["labels"]),
-                samples=tuple(Sample(**sample) for sample in data["samples"]),
-                unreadable=dict(data["unreadable"]),
-                median_side=int(data["median_side"]),
-            )
-        except (KeyError, TypeError) as cause:
-            raise ValueError(f"a field is missing or wrong: {cause}") from cause
+        version = data.get("schema_version", 0)
+        if isinstance(version, int) and version > INDEX_SCHEMA:
+            raise ValueError(f"schema version {version} is newer than {INDEX_SCHEMA}")
+        if problem := problem_in(_Index, data):
+            raise ValueError(f"a field is missing or wrong: {problem}")
+        return cls(
+            root=digits_folder() if data["root"] == DIGITS else Path(data["root"]),
+            labels=tuple(data["labels"]),
+            samples=tuple(Sample(**sample) for sample in data["samples"]),
+            unreadable=dict(data["unreadable"]),
+            median_side=data["median_side"],
+        )
 
 
 def read_index(folder: RunFolder) -> ImageIndex:

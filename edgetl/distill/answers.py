@@ -38,13 +38,17 @@ class Question:
     view_count: int
 
     def about(self) -> dict[str, str]:
-        """Hashes of what decides the pixels; normalisation is each network's own and does not count."""
+        """Hashes of what decides the pixels of a view.
+
+        Normalisation does not count, since it is part of each network; nor does the number of views, since each view is
+        a function of its own number.
+        """
         contract = self.views.contract
         pixels = [contract.height, contract.width, contract.resize, contract.filter]
         augment = self.views.augment.model_dump() if self.views.augment else None
         return {
             "images": hash_of([sample.sha256 for sample in self.samples]),
-            "views": hash_of([pixels, augment, self.views.seed, self.views.mixup, self.view_count]),
+            "views": hash_of([pixels, augment, self.views.seed, self.views.mixup]),
         }
 
     def pieces(self) -> list[Piece]:

@@ -22,8 +22,14 @@ def say_what_to_expect(lesson: Lesson, student: Classifier, *, students: int = 1
     with context.reporter.library("estimating the time"), kept_memory():
         decoding_s = _decoding_seconds(lesson)
         answers_s = _answers_seconds(lesson, decoding_s)
-        anew_s = 0.0 if lesson.pixels else decoding_s
-        student_s = training_seconds(student, config, lesson.order(seed=0), context, decoding_s=anew_s)
+        student_s = training_seconds(
+            student,
+            config,
+            lesson.order(seed=0),
+            side=context.contract.height,
+            processes=context.processes.count,
+            decoding_s=0.0 if lesson.pixels else decoding_s,
+        )
     trained = "student" if students == 1 else f"{students} students"
     parts = f"teacher's answers {duration(answers_s)}, {trained} {duration(students * student_s)}"
     context.reporter.say(f"Expected time: {duration(answers_s + students * student_s)} ({parts}).")

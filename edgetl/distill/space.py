@@ -27,10 +27,10 @@ def wants_pixels(question: Question, folder: Path, context: StageContext) -> boo
     if not comes_again or question.index.median_side <= TINY_SIDE:
         return False
     store = pixel_store(question, folder)
-    fits = store.stated() is not None or store.size_bytes <= _LARGEST_PART * free_bytes(folder)
+    fits = store.new_bytes <= _LARGEST_PART * free_bytes(folder)
     if not fits and context.processes.first:
         context.reporter.say(
-            f"Views are decoded anew in each epoch: to store them would take {_size(store.size_bytes)}, more than"
+            f"Views are decoded again in each epoch: to store them would take {_size(store.new_bytes)}, more than"
             f" a fifth of the free {_size(free_bytes(folder))}."
         )
     return bool(context.processes.agree(fits))
@@ -51,10 +51,13 @@ def check_space(
     planned: Counter[int] = Counter()
     for what, group in (("Teacher's answers", answers), ("Stored views", [pixels] if pixels else [])):
         for store in group:
-            there = ", there already" if store.stated() is not None else ""
-            reporter.say(f"{what} ({store.name}): {_size(store.size_bytes)} in {store.folder}{there}.")
-            if not there:
-                _check(what, store, planned, count)
+            reporter.say(f"{what} ({store.name}): {_size(store.size_bytes)} in {store.folder}{_there(store)}.")
+            _check(what, store, planned, count)
+
+
+def _there(store: ArrayStore) -> str:
+    there = store.size_bytes - store.new_bytes
+    return ", there already" if not store.new_bytes else f", {_size(there)} of it there already" if there else ""
 
 
 def _check(what: str, store: ArrayStore, planned: Counter[int], views: int) -> None:
@@ -62,12 +65,12 @@ def _check(what: str, store: ArrayStore, planned: Counter[int], views: int) -> N
     place = existing_part(store.folder)
     disk = place.stat().st_dev
     free = free_bytes(place) - planned[disk]
-    if store.size_bytes + _SPARE_BYTES > free:
+    if store.new_bytes and store.new_bytes + _SPARE_BYTES > free:
         raise EnvironmentFault(
-            f"{store.folder}: {what.lower()} need {_size(store.size_bytes)}, and {_size(max(0, free))} are free. Free"
+            f"{store.folder}: {what.lower()} need {_size(store.new_bytes)}, and {_size(max(0, free))} are free. Free"
             f" some space, lower distill.teacher_views ({views}), or set {_cure(store)}"
         )
-    planned[disk] += store.size_bytes
+    planned[disk] += store.new_bytes
 
 
 def _cure(store: ArrayStore) -> str:

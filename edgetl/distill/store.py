@@ -1,10 +1,13 @@
-"""An array on disk that many processes fill, piece by piece, and that knows after a kill which pieces are whole.
+"""An array on disk that many processes fill piece by piece, that can grow, and that survives a kill at any moment.
 
 ```text
-NAME.json         what the array holds, its shape and type; written last when it is made, so that it is whole or absent
+NAME.json         what the array holds, its shape and type; written after the space is taken
 NAME.bin          the numbers, row-major; read as a memory map
-NAME.RANK.log     a line per piece that a process wrote: view, first and last image, SHA-256
+NAME.RANK.log     a line per piece that a process wrote: view, first image, the one behind the last, SHA-256
 ```
+
+Views are the first axis, so more views are more bytes at the end, and what is written stays where it is. A piece counts
+only if its hash is right, so a file that is cut off, or longer than its JSON says, loses no piece but the torn ones.
 """
 
 import hashlib
@@ -40,8 +43,14 @@ class ArrayStore:
 
     @property
     def size_bytes(self) -> int:
-        """On disk."""
+        """Bytes of all views."""
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+    @property
+    def new_bytes(self) -> int:
+        """Bytes that `prepare` will add on the disk."""
+        there = self._bytes_there() if self._views_stated() else 0
+        return max(0, self.size_bytes - there)
 
     def stated(self) -> dict[str, Any] | None:
         """What the array that is there says of itself; None if there is none."""
@@ -52,19 +61,22 @@ class ArrayStore:
         return stated
 
     def prepare(self) -> None:
-        """Make the empty array, unless it is there; the whole space is taken at once, so that a full disk shows now.
+        """Make room for all views; an array of the same numbers with fewer views grows, and one with more serves as is.
+
+        All the space is taken at once, so that a full disk fails now and not in the middle of the work.
 
         Raises:
-            OSError: The disk is full, or not ours to write.
+            OSError: The disk is full, or we may not write there.
         """
-        wanted = {"about": self.about, "shape": list(self.shape), "dtype": np.dtype(self.dtype).str}
-        if self.stated() == wanted and self._is_whole():
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.glob(f"{self.name}.*"):
-            old.unlink()
-        self._take_space()
-        write_atomic(self._file("json"), json.dumps(wanted))
+        views = self._views_stated()
+        if not views:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for old in self.folder.glob(f"{self.name}.*"):
+                old.unlink()
+        if self._bytes_there() < self.size_bytes:
+            self._take_space()
+        if views < self.shape[0]:
+            write_atomic(self._file("json"), json.dumps(self._statement()))
 
     def noted(self) -> dict[Piece, set[str]]:
         """The pieces that the logs name, with the SHA-256 of each writing; a kill may have torn one."""
@@ -78,7 +90,7 @@ class ArrayStore:
         return found
 
     def finished(self) -> set[Piece]:
-        """The pieces that are written and whole."""
+        """The pieces of these views that are written and whole."""
         numbers = self.read()
         return {piece for piece, sha256s in self.noted().items() if _sha256_of_piece(numbers, piece) in sha256s}
 
@@ -104,12 +116,23 @@ class ArrayStore:
     def _file(self, suffix: str) -> Path:
         return self.folder / f"{self.name}.{suffix}"
 
-    def _is_whole(self) -> bool:
+    def _statement(self) -> dict[str, Any]:
+        return {"about": self.about, "shape": list(self.shape), "dtype": np.dtype(self.dtype).str}
+
+    def _views_stated(self) -> int:
+        """Views of the array that is there; 0 if it differs from this one in more than their number."""
+        stated, ours = self.stated(), self._statement()
+        if stated is None or stated != ours | {"shape": [*stated.get("shape", [])[:1], *ours["shape"][1:]]}:
+            return 0
+        return int(stated["shape"][0])
+
+    def _bytes_there(self) -> int:
         file = self._file("bin")
-        return file.is_file() and file.stat().st_size == self.size_bytes
+        return file.stat().st_size if file.is_file() else 0
 
     def _take_space(self) -> None:
-        with self._file("bin").open("wb") as file:
+        """Take the space of all views; what is written already stays."""
+        with self._file("bin").open("ab") as file:
             try:
                 os.posix_fallocate(file.fileno(), 0, self.size_bytes)
             except OSError as cause:

@@ -34,7 +34,9 @@ def _target(machine: Machine, target: Target) -> list[Finding]:
         f" ({target.architecture}, {_dot(there)})."
     )
     hint = _HINTS.get((here, there), "Other kernels run there")
-    return [Finding("target", what, None, None, f"{hint}: time both files on it with 'python -m edgetl.runner time'.")]
+    return [
+        Finding("target", what, None, None, f"{hint}: time both files on it with 'python -m edgetl_runner time FILE'.")
+    ]
 
 
 def _dot(there: bool) -> str:

@@ -11,6 +11,7 @@ from edgetl.bench.timings import read_timings
 from edgetl.quantize.schema import read_receipt
 from edgetl.runs.folder import RunFolder
 from edgetl.runs.stage import StageContext
+from edgetl.verify.schema import read_proof
 
 __all__ = ["Sources", "read_sources"]
 
@@ -48,7 +49,7 @@ def read_sources(context: StageContext) -> Sources:
     folder, unpruned = context.folder, context.unpruned
     teacher = context.teachers[0] if context.teachers else None
     return Sources(
-        verify=_json(folder, "verify.json"),
+        verify=read_proof(folder),
         bench=read_timings(folder),
         quantize=read_receipt(folder),
         explain=_json(folder, "explain.json"),

@@ -29,6 +29,7 @@ from edgetl.runs.artifact import Artifact
 from edgetl.runs.files import sha256_of, sync_names, write_atomic
 from edgetl.runs.lock import LOCK_FILE
 from edgetl.runs.manifest import MANIFEST_SCHEMA, Role, problem_of
+from edgetl.runs.reports import Part, problem_in
 
 __all__ = ["WEIGHTS_FILE", "RunFolder", "run_folders"]
 
@@ -201,7 +202,33 @@ class RunFolder:
             RunFolderError: No stage has made it yet.
             DamagedFile: It is gone or was changed.
         """
-        data: dict[str, Any] = json.loads(self.file(name).read_text(encoding="utf-8"))
+        file = self.file(name)
+        try:
+            data = json.loads(file.read_bytes())
+        except (ValueError, RecursionError) as cause:
+            raise DamagedFile(f"{file}: is no JSON ({cause}). Make it again: {self._remedy(name)}") from cause
+        if not isinstance(data, dict):
+            raise DamagedFile(f"{file}: holds no keys and values. Make it again: {self._remedy(name)}")
+        return data
+
+    def read_report(self, name: str, version: int, schema: type[Part]) -> dict[str, Any] | None:
+        """What a stage's report holds, None if there is none.
+
+        Args:
+            name: Its file.
+            version: The schema version that is read.
+            schema: What it must hold.
+
+        Raises:
+            DamagedFile: It is gone, was changed, is of another edgetl, or holds something else.
+        """
+        if name not in self.manifest["files"]:
+            return None
+        data = self.read_json(name)
+        found = data.get("schema_version")
+        problem = f"schema version {found}, this edgetl reads {version}" if found != version else ""
+        if problem := problem or problem_in(schema, data):
+            raise DamagedFile(f"{self.path / name}: cannot be used ({problem}). Make it again: {self._remedy(name)}")
         return data
 
     def _remedy(self, name: str) -> str:

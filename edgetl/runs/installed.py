@@ -4,8 +4,8 @@ import platform
 from collections.abc import Iterable
 from importlib import metadata
 
-import edgetl
 from edgetl.errors import MissingExtra
+from edgetl.runner import __version__
 
 __all__ = ["EXTRAS", "installed_version", "missing", "require", "versions"]
 
@@ -31,7 +31,7 @@ def versions(extras: Iterable[str] = EXTRAS) -> dict[str, str]:
     """Versions of Python, edgetl, NumPy, Pillow and of the libraries of some extras, by distribution."""
     names = sorted({"numpy", "pillow", *(name for extra in extras for name in EXTRAS[extra])})
     found = {name: version for name in names if (version := installed_version(name))}
-    return {"edgetl": edgetl.__version__, "python": platform.python_version(), **found}
+    return {"edgetl": __version__, "python": platform.python_version(), **found}
 
 
 def missing(extra: str) -> list[str]:

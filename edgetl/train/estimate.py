@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 
 import torch
 
@@ -9,7 +10,6 @@ from edgetl.data.dataset import ViewDataset
 from edgetl.data.loader import Order
 from edgetl.devices.facts import machine
 from edgetl.recipe.fields import ModelConfig
-from edgetl.runs.stage import StageContext
 from edgetl.train.trainee import side_of_step
 from edgetl.zoo.classifier import Classifier
 
@@ -22,23 +22,30 @@ _STEPS_LOOKED_AT = 50
 
 
 def training_seconds(
-    classifier: Classifier, config: ModelConfig, order: Order, context: StageContext, *, decoding_s: float = 0.0
+    classifier: Classifier,
+    config: ModelConfig,
+    order: Order,
+    *,
+    side: int,
+    processes: int = 1,
+    decoding_s: float = 0.0,
 ) -> float:
-    """Estimate a training without its validation; the classifier is left as it was.
+    """Estimate a training without its validation; the classifier stays as it is.
 
     Args:
         classifier: What will be trained.
-        config: For how long, and from which size on.
+        config: Its epochs, and the size of its first images.
         order: Its images.
-        context: Size of the images, and the processes that share them.
-        decoding_s: Seconds that a view takes to decode, if the views are not stored.
+        side: Height and width of the full images, in pixels.
+        processes: How many share the images.
+        decoding_s: Seconds that it takes to decode a view; 0 if views are stored.
     """
-    total, full = config.epochs * order.steps_per_epoch, context.contract.height
+    total = config.epochs * order.steps_per_epoch
     looked_at = range(0, total, max(1, total // _STEPS_LOOKED_AT))
-    sides = [side_of_step(step, total, side=full, resize_from=config.resize_from) for step in looked_at]
-    image_s = {side: _step_seconds(classifier, side) for side in set(sides)}
-    mean_s = sum(image_s[side] for side in sides) / len(sides)
-    return config.epochs * order.images * (mean_s / context.processes.count + decoding_s)
+    sides = [side_of_step(step, total, side=side, resize_from=config.resize_from) for step in looked_at]
+    image_s = {each: _step_seconds(classifier, each) for each in set(sides)}
+    mean_s = sum(image_s[each] for each in sides) / len(sides)
+    return config.epochs * order.images * (mean_s / processes + decoding_s)
 
 
 def decoding_seconds(dataset: ViewDataset, workers: int) -> float:
@@ -61,10 +68,9 @@ def fastest_seconds(work: Callable[[], object]) -> float:
 
 
 def _step_seconds(classifier: Classifier, side: int) -> float:
-    """Seconds per image of a forward and a backward pass."""
+    """Seconds per image of a forward and a backward pass, of a copy."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    before = {name: value.clone() for name, value in classifier.state_dict().items()}
-    network = classifier.to(device).train()
+    network = deepcopy(classifier).to(device).train()
     images_NHWC = torch.zeros((PROBE_IMAGES, side, side, 3), dtype=torch.uint8, device=device)
 
     def learn() -> None:
@@ -73,7 +79,4 @@ def _step_seconds(classifier: Classifier, side: int) -> float:
         loss.backward()
         loss.item()
 
-    seconds = fastest_seconds(learn) / PROBE_IMAGES
-    network.zero_grad()
-    classifier.to("cpu").load_state_dict(before)
-    return seconds
+    return fastest_seconds(learn) / PROBE_IMAGES

@@ -60,5 +60,12 @@ def _say_what_to_expect(classifier: Classifier, training: Training, context: Sta
     with context.reporter.library("estimating the time"), kept_memory():
         dataset = ViewDataset(training.index, training.samples, training.views)
         decoding_s = decoding_seconds(dataset, worker_count(training.index, context.recipe.data.workers))
-        seconds = training_seconds(classifier, training.config, training.order, context, decoding_s=decoding_s)
+        seconds = training_seconds(
+            classifier,
+            training.config,
+            training.order,
+            side=context.contract.height,
+            processes=context.processes.count,
+            decoding_s=decoding_s,
+        )
     context.reporter.say(f"Expected time: {duration(seconds)}.")

@@ -17,14 +17,13 @@ from edgetl.runs.files import write_json
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.runs.verdict import Limits, Verdict
 from edgetl.verify.comparison import Tolerance, compare, top1_of
+from edgetl.verify.schema import VERIFY_FILE, VERIFY_SCHEMA
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PREDICTIONS_FILE", "VERIFY_FILE", "VERIFY_SCHEMA", "run"]
+__all__ = ["PREDICTIONS_FILE", "run"]
 
-VERIFY_SCHEMA = 2
-VERIFY_FILE = "verify.json"
 PREDICTIONS_FILE = "predictions.npz"
 _BATCH_IMAGES = 64
 

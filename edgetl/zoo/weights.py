@@ -73,7 +73,9 @@ def fit_state(net: nn.Module, state: dict[str, torch.Tensor], origin: str, num_c
     for problem, keys in (("other shapes", misfits), ("missing", missing), ("not part of the model", extra)):
         if keys:
             raise ModelError(f"{origin}: does not fit the model: {len(keys)} tensors {problem}, such as {keys[0]}")
-    net.load_state_dict({k: v for k, v in state.items() if k not in head}, strict=False)
+    # Into the network's own dictionary, which knows the versions of its modules: torchvision's MNASNet wants them.
+    wanted.update({k: v for k, v in state.items() if k not in head})
+    net.load_state_dict(wanted)
     return bool(head)
 
 

@@ -1,12 +1,12 @@
 """What the bench stage writes of real artifacts, timed in real processes."""
 
 import json
+import platform
 
 import pytest
 import tiny_run
 
 from edgetl.bench import stage
-from edgetl.devices.facts import machine
 from edgetl.errors import DamagedFile, RunFolderError, RunnerFailed
 from edgetl.runs.files import shipped_bytes
 
@@ -21,7 +21,8 @@ def test_every_artifact_is_timed_and_described(tmp_path):
     result = stage.run(context)
     report = report_of(context)
     assert (report["measured_on"], report["target"], report["schema_version"]) == ("this machine", "linux-x86", 1)
-    assert report["machine"] == machine()
+    assert report["machine"]["architecture"] == platform.machine()
+    assert report["machine"]["cores"] >= 1
     entries = report["artifacts"]
     assert [each["file"] for each in entries] == ["model.fp32.onnx", "model.fp32.xml", "model.w8a8.tflite"]
     for each in entries:

@@ -2,18 +2,10 @@
 
 import json
 
+from shell import keep_one_format
+
 from edgetl.chain.plan import plan, selection
 from edgetl.recipe.fields import Recipe
-
-
-def keep_one_format(run, wanted="onnx"):
-    """Make the test shorter: a run that has only one format."""
-    file = run / "manifest.json"
-    manifest = json.loads(file.read_text())
-    for name in ("export", "quantize"):
-        stage = manifest["stages"][name]
-        stage["artifacts"] = [each for each in stage["artifacts"] if each["format"] == wanted]
-    file.write_text(json.dumps(manifest))
 
 
 def without_integers(run):

@@ -1,4 +1,4 @@
-"""A process that dies in the midst of it: the same command goes on, and ends with the same bytes."""
+"""A process that is stopped in the midst of it: the same command goes on, and ends with the same bytes."""
 
 import signal
 import subprocess
@@ -9,25 +9,47 @@ import pytest
 from shell import environment_of, quick
 
 RESULTS = ("teacher/model.safetensors", "teacher/metrics.jsonl", "model.safetensors", "metrics.jsonl")
+MODELS = ("--teacher", "test_resnet", "--student", "test_efficientnet")
+SETTINGS = quick(checkpoint_seconds=0, student__epochs=6, student__average_decay=0.9, distill__keep_pixels="always")
+# A shell's background job ignores Ctrl-C; not with preexec_fn, which forks this process, threads and all.
+START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from edgetl.cli import main; main()"
 
 
-@pytest.mark.parametrize("victim", ["teacher/.checkpoint-finetune", ".checkpoint-distill/student"])
-def test_a_killed_distillation_goes_on_to_the_same_bytes(victim, edgetl, stripes, cache, tmp_path):
-    models = ("--teacher", "test_resnet", "--student", "test_efficientnet")
-    settings = quick(checkpoint_seconds=0, student__epochs=6, student__average_decay=0.9, distill__keep_pixels="always")
-    common = ("distill", "--data", stripes, *models, *settings)
-    assert edgetl(*common, "--out", tmp_path / "straight").returncode == 0
-    out = tmp_path / "killed"
-    command = [sys.executable, "-m", "edgetl", *map(str, common), "--out", str(out)]
-    process = subprocess.Popen(command, env=environment_of(cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    with process:
+@pytest.fixture(scope="module")
+def straight(edgetl, stripes, tmp_path_factory):
+    """A run that nobody stopped."""
+    out = tmp_path_factory.mktemp("straight") / "run"
+    done = edgetl("distill", "--data", stripes, *MODELS, *SETTINGS, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.parametrize(
+    ("victim", "number"),
+    [
+        ("teacher/.checkpoint-finetune", signal.SIGKILL),
+        (".checkpoint-distill/student", signal.SIGKILL),
+        (".checkpoint-distill/student", signal.SIGINT),
+    ],
+)
+def test_a_stopped_distillation_goes_on_to_the_same_bytes(victim, number, edgetl, straight, stripes, cache, tmp_path):
+    out = tmp_path / "stopped"
+    common = ("distill", "--data", str(stripes), *MODELS, *SETTINGS, "--out", str(out))
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", START, *common]
+    with subprocess.Popen(command, env=environment_of(cache), stdout=pipe, stderr=pipe, text=True) as process:
         while not list((out / victim).glob("step-00000001?.json")):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(number)
+        _, heard = process.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "The same command goes on where it was" in heard
+        assert not (out / ".partial-distill").exists()
     assert not (out / "model.safetensors").exists()
-    again = edgetl(*common, "--out", out)
+    again = edgetl(*common)
     assert again.returncode == 0, again.stderr
     assert "going on after step 1" in again.stderr
     for name in RESULTS:
-        assert (out / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+        assert (out / name).read_bytes() == (straight / name).read_bytes()

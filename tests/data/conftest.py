@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgetl.data.digits import digits_folder
 from edgetl.data.index import ImageIndex
 from edgetl.data.scan import scan
 from edgetl.recipe.fields import DataConfig
@@ -33,6 +34,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder / "edgetl"
+
+
+@pytest.fixture
+def digits(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The embedded set, made once for all tests that only read it."""
+    place = tmp_path_factory.getbasetemp() / "user-cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    return digits_folder()
 
 
 @pytest.fixture

@@ -1,21 +1,22 @@
 """The index in its file."""
 
 import json
+import subprocess
+import sys
 
 import pytest
+import small_run
 
-from edgetl.data.digits import digits_folder
 from edgetl.data.index import ImageIndex, read_index
 from edgetl.data.scan import scan
 from edgetl.errors import DataError, RunFolderError
 from edgetl.recipe.fields import DataConfig
-from edgetl.runs.folder import RunFolder
 from edgetl.runs.reporter import Reporter
 
 
 def written(index, folder, **changes):
     (folder / "data.json").write_text(json.dumps(index.to_dict() | changes))
-    return RunFolder(folder, {})
+    return small_run.run_of(folder)
 
 
 @pytest.fixture
@@ -50,8 +51,8 @@ def test_a_removed_file_and_a_moved_folder_are_named_with_the_cure(pets, open_fo
     assert str(caught.value) == f"{pets}: is gone since this run read it. {cure}"
 
 
-def test_a_run_on_the_embedded_set_opens_where_the_set_was_never_made(run, tmp_path, monkeypatch):
-    index = scan(digits_folder(), DataConfig(), seed=0, reporter=Reporter())
+def test_a_run_on_the_embedded_set_opens_where_the_set_was_never_made(digits, run, tmp_path, monkeypatch):
+    index = scan(digits, DataConfig(), seed=0, reporter=Reporter())
     folder = written(index, run)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
     again = read_index(folder)
@@ -77,9 +78,17 @@ def test_a_newer_or_damaged_file_is_refused(pets, open_folder, run, changes, mes
 def test_what_is_no_index_is_refused(run, content):
     (run / "data.json").write_text(content)
     with pytest.raises(RunFolderError, match=r"data.json: cannot be used .* Run again with another --out"):
-        read_index(RunFolder(run, {}))
+        read_index(small_run.run_of(run))
 
 
 def test_from_dict_undoes_to_dict(pets, open_folder):
     index = open_folder(pets)
     assert ImageIndex.from_dict(json.loads(json.dumps(index.to_dict()))) == index
+
+
+def test_reading_an_index_needs_no_library_for_training():
+    """Whoever only measures a run has a runtime, and not these."""
+    asked = "torch timm torchvision sklearn scipy safetensors accelerate"
+    code = f"import sys, edgetl.data.index; print([name for name in '{asked}'.split() if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import small_run
 
 from edgetl.data.index import read_index
 from edgetl.data.sizing import Preprocessing
@@ -50,11 +51,11 @@ def test_it_writes_index_labels_and_contract(pets, stage):
     assert (contract.labels, contract.height, contract.crop_fraction) == (("cat", "dog"), 32, 1.0)
 
 
-def test_the_word_digits_is_the_embedded_set_even_beside_such_a_folder(pets, stage, monkeypatch, cache):
+def test_the_word_digits_is_the_embedded_set_even_beside_such_a_folder(pets, digits, stage, monkeypatch):
     pets.rename(pets.with_name("digits"))
     monkeypatch.chdir(pets.parent)
     folder, _ = stage(recipe_for("digits"))
-    assert read_index(folder).root == cache / "digits-v1"
+    assert read_index(folder).root == digits
     folder, _ = stage(recipe_for("./digits"), name="another")
     assert read_index(folder).labels == ("cat", "dog")
 
@@ -142,8 +143,9 @@ def test_a_teacher_that_learned_from_this_runs_test_images_without_labels_is_ref
     place = tmp_path / "teacher" / "data.json"
     seen = [replace(sample, split="unlabelled") for sample in index.split("test")]
     place.write_text(json.dumps(replace(index, samples=(*index.samples, *seen)).to_dict()))
+    taught = small_run.run_of(teacher.path, {"data": {"files": [place.name]}}, contract=teacher.manifest["contract"])
     with pytest.raises(DataError, match="the teacher was trained on 3 of this run's test images"):
-        stage(recipe_for(pets), teachers=[teacher])
+        stage(recipe_for(pets), teachers=[taught])
 
 
 def test_a_teacher_of_another_size_is_refused(pets, stage):

@@ -2,17 +2,21 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import small_run
 import torch
+from heard import Heard
 
 from edgetl.data.dataset import Batch
 from edgetl.data.index import read_index
 from edgetl.data.views import Views, view
 from edgetl.distill.answers import Answers, Question, answer_stores, pixel_store, write_answers
+from edgetl.distill.space import check_space
 from edgetl.distill.teacher import load_teacher
 from edgetl.errors import RunFolderError
 from edgetl.runner.contract import load_image
@@ -25,13 +29,13 @@ VIEWS = 2
 class Asked:
     """A teacher that is asked about a part of the digits."""
 
-    def __init__(self, teacher, place, *, step=9, seed=0, mixup=0.0, width=0, pixels=False, **distill):
+    def __init__(self, teacher, place, *, count=VIEWS, step=9, seed=0, mixup=0.0, width=0, pixels=False, **distill):
         settings = small_run.recipe(distill={"teacher_precision": "fp32", "cache": str(place / "cache")} | distill)
         self.context = small_run.context(RunFolder(place, teacher.manifest), place, settings)
         whole = read_index(teacher)
         self.samples = whole.split("train")[::step]
         views = Views(self.context.contract, settings.augment, seed, mixup)
-        self.question = Question(whole, self.samples, views, VIEWS)
+        self.question = Question(whole, self.samples, views, count)
         self.teacher = load_teacher(teacher, whole.labels, {})
         self.stores = answer_stores(self.teacher, self.question, self.context, precision="fp32", feature_width=width)
         self.pixels = pixel_store(self.question, place / "pixels") if pixels else None
@@ -47,6 +51,21 @@ class Asked:
     def say(self, pixels_HWC):
         with torch.inference_mode():
             return self.teacher.classifier(torch.from_numpy(pixels_HWC)[None])[0].numpy()
+
+
+@pytest.fixture(scope="session")
+def given(teacher, tmp_path_factory):
+    """A cache of all answers, to copy."""
+    place = tmp_path_factory.mktemp("given")
+    with small_run.user_cache(tmp_path_factory.getbasetemp()):
+        Asked(teacher, place).ask()
+    return place / "cache"
+
+
+@pytest.fixture
+def cache(given, tmp_path):
+    """The answers, in a folder of the test's own."""
+    return Path(shutil.copytree(given, tmp_path / "cache"))
 
 
 def places(count):
@@ -78,9 +97,12 @@ def test_stored_pixels_are_the_views(teacher, tmp_path):
         np.testing.assert_array_equal(pixels_VNHWC[number, position], asked.picture(number, position))
 
 
+def width_of(teacher):
+    return load_teacher(teacher, read_index(teacher).labels, {}).classifier.net.get_classifier().in_features
+
+
 def test_features_are_what_goes_into_the_last_layer(teacher, tmp_path):
-    width = load_teacher(teacher, read_index(teacher).labels, {}).classifier.net.get_classifier().in_features
-    asked = Asked(teacher, tmp_path, width=width)
+    asked = Asked(teacher, tmp_path, width=width_of(teacher))
     logits_VNK = asked.ask()
     features_ND = Answers([asked.stores], 10).features(batch_of([5, 70], 1))
     with torch.inference_mode():
@@ -103,8 +125,8 @@ def test_sparse_answers_keep_the_best_classes_and_the_mass_of_the_rest(teacher, 
         np.testing.assert_allclose(found_K[best[top_k:]], rest, rtol=0.03, atol=1e-3)
 
 
-def test_a_process_that_comes_late_leaves_no_piece_to_nobody(teacher, tmp_path):
-    """It answers its share of what was missing at the start, not of what the fast one has left."""
+def ask_one_by_one(asked):
+    """Two processes, of which the first one is through when the second one comes."""
     told = []
 
     class OneByOne(Processes):
@@ -113,13 +135,28 @@ def test_a_process_that_comes_late_leaves_no_piece_to_nobody(teacher, tmp_path):
             return told[0]
 
         def wait(self):
-            """The first one is through when the second one comes."""
+            pass
 
-    asked = Asked(teacher, tmp_path)
     for rank in (0, 1):
         asked.context = replace(asked.context, processes=OneByOne(rank, 2))
         asked.ask()
+
+
+def test_a_process_that_comes_late_leaves_no_piece_to_nobody(teacher, tmp_path):
+    """It answers its share of what was missing at the start, not of what the fast one has left."""
+    asked = Asked(teacher, tmp_path)
+    ask_one_by_one(asked)
     assert asked.stores.logits.finished() == set(asked.question.pieces())
+
+
+def test_several_processes_divide_the_new_views(teacher, tmp_path):
+    ask_one_by_one(Asked(teacher, tmp_path, count=1))
+    more = Asked(teacher, tmp_path, count=3)
+    ask_one_by_one(more)
+    assert more.stores.logits.finished() == set(more.question.pieces())
+    lines = [(tmp_path / "cache" / f"logits.{rank}.log").read_text().splitlines() for rank in (0, 1)]
+    assert sorted(len(each) for each in lines) == [4, 5], "nine pieces, each once"
+    np.testing.assert_array_equal(more.stores.logits.read(), Asked(teacher, tmp_path / "straight", count=3).ask())
 
 
 def test_many_classes_are_kept_sparse_by_themselves(teacher, tmp_path):
@@ -142,12 +179,43 @@ def count_answers(asked, monkeypatch):
 
 
 def test_answers_are_given_once(teacher, tmp_path, monkeypatch):
-    asked = Asked(teacher, tmp_path)
-    count, answers_VNK = count_answers(asked, monkeypatch)
-    assert count == VIEWS * len(asked.samples)
+    count, answers_VNK = count_answers(Asked(teacher, tmp_path), monkeypatch)
+    assert count == VIEWS * 140
     again, same_VNK = count_answers(Asked(teacher, tmp_path), monkeypatch)
     assert again == 0
     np.testing.assert_array_equal(same_VNK, answers_VNK)
+
+
+def test_a_student_of_fewer_views_asks_nothing_and_reads_the_first_ones(teacher, tmp_path, monkeypatch):
+    more, fewer = (Asked(teacher, tmp_path, count=count, pixels=True) for count in (3, 2))
+    answers_VNK = np.array(more.ask())
+    count, fewer_VNK = count_answers(fewer, monkeypatch)
+    assert count == 0
+    np.testing.assert_array_equal(fewer_VNK, answers_VNK[:2])
+    np.testing.assert_array_equal(fewer.pixels.read(), more.pixels.read()[:2])
+    again, _ = count_answers(Asked(teacher, tmp_path, count=3, pixels=True), monkeypatch)
+    assert again == 0, "the third view is still there"
+
+
+def test_a_student_of_more_views_asks_only_the_new_ones(teacher, tmp_path, monkeypatch):
+    everything = {"pixels": True, "width": width_of(teacher)}
+    fewer, more = (Asked(teacher, tmp_path, count=count, **everything) for count in (1, 3))
+    first_VNK, pixels_VNHWC = np.array(fewer.ask()), np.array(fewer.pixels.read())
+    count, answers_VNK = count_answers(more, monkeypatch)
+    assert count == 2 * 140
+    np.testing.assert_array_equal(answers_VNK[:1], first_VNK)
+    np.testing.assert_array_equal(more.pixels.read()[:1], pixels_VNHWC)
+    straight = Asked(teacher, tmp_path / "straight", count=3, **everything)
+    np.testing.assert_array_equal(answers_VNK, straight.ask())
+    np.testing.assert_array_equal(more.pixels.read(), straight.pixels.read())
+    np.testing.assert_array_equal(more.stores.features.read(), straight.stores.features.read())
+
+
+def test_the_size_is_said_with_the_part_that_is_there(teacher, tmp_path):
+    Asked(teacher, tmp_path, count=1).ask()
+    heard, more = Heard(), Asked(teacher, tmp_path, count=3)
+    check_space([more.stores], None, more.question, 3, heard)
+    assert heard.lines[1] == f"Teacher's answers (logits): 8.4 kB in {tmp_path / 'cache'}, 2.8 kB of it there already."
 
 
 def tear_numbers(folder):
@@ -171,12 +239,10 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_only_torn_answers_are_given_again(damage, teacher, tmp_path, monkeypatch):
-    asked = Asked(teacher, tmp_path)
-    assert len(asked.samples) == 140
-    _, answers_VNK = count_answers(asked, monkeypatch)
+def test_only_torn_answers_are_given_again(damage, teacher, cache, tmp_path, monkeypatch):
+    answers_VNK = np.array(Asked(teacher, tmp_path).stores.logits.read())
     tear, lost = DAMAGE[damage]
-    tear(tmp_path / "cache")
+    tear(cache)
     count, again_VNK = count_answers(Asked(teacher, tmp_path), monkeypatch)
     assert count == lost
     np.testing.assert_array_equal(again_VNK, answers_VNK)
@@ -190,27 +256,26 @@ OTHERS = {
 }
 
 
+@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("other", OTHERS)
 def test_a_named_cache_of_something_else_is_refused(other, teacher, tmp_path):
-    Asked(teacher, tmp_path).ask()
     options, what = OTHERS[other]
     with pytest.raises(RunFolderError, match=rf"cache: holds answers {what} .*--set distill\.cache="):
         Asked(teacher, tmp_path, **options)
 
 
+@pytest.mark.usefixtures("cache")
 def test_a_named_cache_of_another_teacher_is_refused(teacher, tmp_path):
     asked = Asked(teacher, tmp_path)
-    asked.ask()
     entry = teacher.manifest["files"]["model.safetensors"] | {"sha256": "0" * 64}
     files = teacher.manifest["files"] | {"model.safetensors": entry}
-    impostor = RunFolder(teacher.path, teacher.manifest | {"files": files})
+    impostor = replace(asked.teacher, run=RunFolder(teacher.path, teacher.manifest | {"files": files}))
     with pytest.raises(RunFolderError, match=r"holds answers of another teacher \(teacher \w{12}, here 000000000000\)"):
-        Asked(impostor, tmp_path)
+        answer_stores(impostor, asked.question, asked.context, precision="fp32", feature_width=0)
 
 
 def test_students_with_another_normalisation_share_the_answers(teacher, tmp_path):
     asked = Asked(teacher, tmp_path)
-    asked.ask()
     contract = replace(asked.question.views.contract, mean=(0.1, 0.1, 0.1))
     other = replace(asked.question, views=replace(asked.question.views, contract=contract))
     assert other.about() == asked.question.about()
@@ -218,9 +283,7 @@ def test_students_with_another_normalisation_share_the_answers(teacher, tmp_path
     assert replace(other, views=replace(other.views, contract=larger)).about() != other.about()
 
 
-def test_the_store_says_what_it_holds(teacher, tmp_path):
-    asked = Asked(teacher, tmp_path)
-    asked.ask()
-    stated = json.loads((tmp_path / "cache" / "logits.json").read_text())
+def test_the_store_says_what_it_holds(teacher, given):
+    stated = json.loads((given / "logits.json").read_text())
     assert stated["about"]["teacher"] == teacher.manifest["files"]["model.safetensors"]["sha256"]
     assert stated["shape"] == [VIEWS, 140, 10]

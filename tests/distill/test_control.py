@@ -1,27 +1,27 @@
 """The control run: the same student without its teacher."""
 
-import json
-
 import numpy as np
 import pytest
+import small_run
 import torch
-from safetensors.torch import load_file
+from distill.conftest import CONTROL
+from PIL import Image
 
 import edgetl.distill.control
 from edgetl.data.index import read_index
 from edgetl.distill.paired import paired_gain
 from edgetl.train.evaluation import evaluate
-
-STAGES = ("data", "distill", "control")
-
-
-def control(run, name="run", seeds=2, **options):
-    folder, _, heard = run(name, stages=STAGES, student={"epochs": 3}, control={"seeds": seeds}, **options)
-    return folder, json.loads(folder.file("control.json").read_text()), heard
+from edgetl.zoo.build import load_classifier
 
 
-def test_it_trains_each_seed_with_and_without_and_says_what_the_teacher_gave(distill):
-    folder, found, heard = control(distill)
+def control(run, seeds=2, **options):
+    folder, _, heard = run("run", control={"seeds": seeds}, **CONTROL, **options)
+    return folder, folder.read_json("control.json"), heard
+
+
+def test_it_trains_each_seed_with_and_without_and_says_what_the_teacher_gave(controlled):
+    folder, _, heard = controlled
+    found = folder.read_json("control.json")
     own = folder.manifest["metrics"]["distill"]["test_top1"]
     assert found["top1_with_teacher"][0] == pytest.approx(own), "the run's own student is the first"
     assert (len(found["top1_with_teacher"]), len(found["top1_without_teacher"])) == (2, 2)
@@ -56,7 +56,7 @@ def test_the_control_has_the_same_start_batches_and_steps_but_fresh_views(distil
     assert not torch.equal(alone[0][0], alone[1][0]), "another seed starts elsewhere"
 
 
-def test_a_stopped_control_run_trains_no_student_twice(distill, monkeypatch):
+def test_a_stopped_control_run_trains_no_student_twice(distill, controlled, monkeypatch):
     trained = []
     own = edgetl.distill.control.fit
 
@@ -71,9 +71,7 @@ def test_a_stopped_control_run_trains_no_student_twice(distill, monkeypatch):
         control(distill)
     _, found, _ = control(distill)
     assert trained == ["control/alone-0", "control/alone-1", "control/alone-1"]
-    monkeypatch.undo()
-    straight = control(distill, "straight")
-    assert found == straight[1]
+    assert found == controlled[0].read_json("control.json")
 
 
 def test_the_report_is_computed_from_the_answers_to_each_image(distill, monkeypatch):
@@ -86,19 +84,12 @@ def test_the_report_is_computed_from_the_answers_to_each_image(distill, monkeypa
     monkeypatch.setattr(edgetl.distill.control, "paired_gain", spy)
     folder, _, _ = control(distill, seeds=1)
     ((with_SN, _),) = given
-    from small_run import context, recipe
-
-    from edgetl.zoo.build import load_classifier
-
-    assert load_file(folder.file("model.safetensors"))
-    asked = context(folder, folder.path, recipe())
+    asked = small_run.context(folder, folder.path)
     score = evaluate(load_classifier(folder), read_index(folder), "test", asked, torch.device("cpu"))
     np.testing.assert_array_equal(with_SN[0], score.right_N)
 
 
 def test_with_unlabelled_images_the_control_takes_as_many_steps(distill, tmp_path, colours):
-    from PIL import Image
-
     rng = np.random.default_rng(9)
     for number in range(30):
         (tmp_path / "more").mkdir(exist_ok=True)

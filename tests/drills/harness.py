@@ -13,7 +13,7 @@ from typing import Any
 
 from edgetl.errors import EdgetlError
 
-__all__ = ["Child", "count_calls", "fail_at_call", "journal_of", "keep_journal", "kill_at_call", "sha256", "start"]
+__all__ = ["Child", "fail_at_call", "journal_of", "keep_journal", "kill_at_call", "note_calls", "sha256", "start"]
 
 _OWN_BUG = 70
 
@@ -89,7 +89,7 @@ def journal_of(journal: Path) -> list[tuple[str, int, str]]:
 
 
 def kill_at_call(number: int) -> None:
-    """In a child: die right before its n-th call that makes a write whole: open to write, fsync, rename or unlink."""
+    """In a child: die right before its n-th call for a file: open to write, take space, fsync, rename, unlink."""
     _at_call(lambda seen, _name: os.kill(os.getpid(), signal.SIGKILL) if seen == number else None)
 
 
@@ -103,12 +103,12 @@ def fail_at_call(number: int, code: int = errno.ENOSPC) -> None:
     _at_call(act)
 
 
-def count_calls(place: Path) -> None:
-    """In a child: write down how many of those calls it made."""
+def note_calls(place: Path) -> None:
+    """In a child: write down the names of those calls, a line each."""
 
-    def note(seen: int, _name: str) -> None:
-        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.write(descriptor, str(seen).encode())
+    def note(_seen: int, name: str) -> None:
+        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(descriptor, f"{name}\n".encode())
         os.close(descriptor)
 
     _at_call(note)
@@ -120,7 +120,7 @@ def _at_call(act: Callable[[int, str], Any]) -> None:
     def counted(name: str, own: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
             nonlocal seen
-            if name != "open" or "w" in str((*arguments[1:2], options.get("mode", ""))):
+            if name != "open" or set("wa+") & set(str((*arguments[1:2], options.get("mode", "")))):
                 seen += 1
                 act(seen, name)
             return own(*arguments, **options)
@@ -128,5 +128,6 @@ def _at_call(act: Callable[[int, str], Any]) -> None:
         return call
 
     os.fsync = counted("fsync", os.fsync)
+    os.posix_fallocate = counted("fallocate", os.posix_fallocate)
     for name in ("open", "replace", "unlink"):
         setattr(Path, name, counted(name, getattr(Path, name)))

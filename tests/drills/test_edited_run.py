@@ -75,7 +75,7 @@ def test_no_edit_of_a_manifest_ends_in_a_traceback(outcome, finished_run: Path, 
                 shutil.rmtree(run_folder)
                 shutil.copytree(finished_run, run_folder)
     assert count > 200
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.drill
@@ -108,4 +108,4 @@ def test_a_forger_who_also_mends_the_hashes_gets_no_traceback(outcome, finished_
             if problem := outcome("report", run_folder):
                 found.append(f"{name}: {'.'.join(map(str, path))} = {HOSTILE[number % len(HOSTILE)]!r}: {problem}")
             shutil.rmtree(run_folder)
-    assert found == []
+    assert not found, "\n".join(found)

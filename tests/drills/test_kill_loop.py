@@ -1,12 +1,15 @@
 """Drill 1, the kill loop: SIGKILL at any moment, and the same command ends with the same bytes."""
 
 import random
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
+import small_run
 
 from drills.conftest import train_both
-from drills.harness import count_calls, journal_of, keep_journal, kill_at_call, sha256, start
+from drills.harness import journal_of, keep_journal, kill_at_call, note_calls, sha256, start
 
 pytestmark = pytest.mark.drill
 
@@ -50,8 +53,8 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(workers, 
     straight = Loop(settings(workers), tmp_path / "straight")
     straight.out.parent.mkdir()
     counted = tmp_path / "calls"
-    assert straight.attempt(prepare=lambda: count_calls(counted))
-    calls = int(counted.read_text())
+    assert straight.attempt(prepare=lambda: note_calls(counted))
+    calls = len(counted.read_text().split())
     expected, repeated = checks_of(journal_of(straight.journal))
     assert repeated == 0
     rng, rounds, total, again = random.Random(workers), 0, 0, 0
@@ -74,6 +77,42 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(workers, 
         rounds, total, again = rounds + 1, total + loop.kills, again + repeated
     with capsys.disabled():
         print(f"\n{workers} workers: {total} kills in {rounds} runs, all equal; {again} steps taken twice")
+
+
+def test_answers_that_grow_survive_a_kill_at_every_call_around_it(settings, tmp_path, capsys):
+    """A student of two views, then one of five: killed before each call in which the teacher's answers grow."""
+
+    def teach(out, name, views):
+        recipe = settings(distill={"teacher_views": views, "keep_pixels": "never", "loss": {"kd": 1.0}})
+        teacher = small_run.made(recipe, out / "teacher", "teacher", ("data", "finetune"))
+        small_run.made(recipe, out / name, "student", ("data", "distill"), teachers=(teacher,))
+
+    def attempt(out, prepare=lambda: None):
+        def work():
+            prepare()
+            teach(out, "second", 5)
+
+        code = start(work, tmp_path / "log").wait()
+        assert code in (0, -9), (tmp_path / "log").read_text()
+        return code == 0
+
+    def results(out):
+        (answers,) = (out / "teacher" / ".answers").glob("*/logits.bin")
+        return sha256(out / "second" / "model.safetensors"), sha256(answers)
+
+    first, straight, calls = (tmp_path / name for name in ("first", "straight", "calls"))
+    assert start(lambda: teach(first, "first", 2), tmp_path / "log").wait() == 0, (tmp_path / "log").read_text()
+    shutil.copytree(first, straight)
+    assert attempt(straight, lambda: note_calls(calls))
+    grows = calls.read_text().split().index("fallocate") + 1
+    aimed = range(grows - 1, grows + 8)
+    for call in aimed:
+        out = Path(shutil.copytree(first, tmp_path / f"killed-{call}"))
+        assert not attempt(out, lambda call=call: kill_at_call(call))
+        assert attempt(out)
+        assert results(out) == results(straight)
+    with capsys.disabled():
+        print(f"\n{len(aimed)} kills while answers grew, all equal")
 
 
 def test_the_drill_can_fail(settings, tmp_path, monkeypatch):

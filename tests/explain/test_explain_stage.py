@@ -1,6 +1,7 @@
 """The explain stage on real artifacts, in real runtimes and processes."""
 
 import json
+import platform
 import shutil
 from dataclasses import replace
 
@@ -9,7 +10,6 @@ import small_run
 import tiny_run
 
 from edgetl.chain.api import run_verb
-from edgetl.devices.facts import machine
 from edgetl.errors import RunFolderError, RunnerFailed
 from edgetl.explain import stage
 from edgetl.runs.folder import RunFolder
@@ -31,7 +31,8 @@ def test_the_report_says_what_was_measured_where(tmp_path):
     result = stage.run(context)
     report = report_of(context)
     assert (report["schema_version"], report["measured_on"], report["target"]) == (1, "this machine", "linux-x86")
-    assert report["machine"] == machine()
+    assert report["machine"]["architecture"] == platform.machine()
+    assert report["machine"]["cores"] >= 1
     (told,) = report["formats"]
     assert (told["format"], told["integer"]["file"], told["float"]["file"]) == (
         "tflite", "model.w8a8.tflite", "model.fp32.tflite",

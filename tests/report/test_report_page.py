@@ -7,7 +7,7 @@ import pytest
 import small_run
 from report_context import context_of
 
-from edgetl.errors import RunFolderError
+from edgetl.errors import DamagedFile
 from edgetl.report.making import contract_steps
 from edgetl.runner.contract import Contract
 
@@ -110,9 +110,15 @@ def test_the_reasons_for_int8_have_a_section_of_their_own(make_run, page_of):
 def test_a_receipt_of_another_edgetl_is_one_line(make_run, page_of):
     context = make_run()
     context = rewrite(context, "quantize.json", lambda receipt: receipt.update(schema_version=1))
-    with pytest.raises(
-        RunFolderError, match=r"quantize\.json: written by another version of edgetl\. Run: edgetl quan"
-    ):
+    problem = r"quantize\.json: cannot be used \(schema version 1, this edgetl reads 3\)\. Make it again: edgetl quan"
+    with pytest.raises(DamagedFile, match=problem):
+        page_of(context)
+
+
+def test_a_report_that_holds_something_else_is_one_line(make_run, page_of):
+    context = make_run()
+    context = rewrite(context, "bench.json", lambda bench: bench["artifacts"][0]["inference"].update(p50_ms="fast"))
+    with pytest.raises(DamagedFile, match=r"bench\.json: cannot be used \(artifacts\.0\.inference\.p50_ms: input"):
         page_of(context)
 
 

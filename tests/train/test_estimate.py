@@ -1,14 +1,12 @@
 """The expected time: said before a training starts, and without a trace in it."""
 
 import pytest
-import small_run
 import torch
 
 from edgetl.data.loader import Order
 from edgetl.recipe.fields import TeacherConfig
-from edgetl.runner.contract import Contract
-from edgetl.runs.folder import RunFolder
-from edgetl.train.estimate import duration, fastest_seconds, training_seconds
+from edgetl.runs.words import duration
+from edgetl.train.estimate import fastest_seconds, training_seconds
 from edgetl.zoo.build import build_classifier
 
 
@@ -22,29 +20,22 @@ def test_the_first_run_does_not_count():
     assert runs == [0, 1, 2]
 
 
-def context(tmp_path):
-    contract = Contract(("a", "b"), 32, 32)
-    return small_run.context(RunFolder(tmp_path, {"contract": contract.to_dict()}), tmp_path)
-
-
-def test_the_classifier_is_left_as_it_was(tmp_path):
+def test_the_classifier_stays_as_it_was():
     config = TeacherConfig(model="test_resnet", weights="none")
     classifier, _ = build_classifier(config, 2, 32, seed=0)
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
-    seconds = training_seconds(classifier, config, Order(100, 10, 0), context(tmp_path))
+    seconds = training_seconds(classifier, config, Order(100, 10, 0), side=32)
     assert seconds > 0
     assert all(torch.equal(before[name], value) for name, value in classifier.state_dict().items())
     assert all(parameter.grad is None for parameter in classifier.parameters())
 
 
-def test_it_grows_with_epochs_and_with_decoding(tmp_path, monkeypatch):
-    """With a clock that ticks evenly, the sums are known."""
+def test_it_grows_with_decoding_and_size_and_shrinks_with_processes(monkeypatch):
+    """With a known time per step, the sums are known."""
     monkeypatch.setattr("edgetl.train.estimate._step_seconds", lambda _classifier, side: side / 1000)
-    order, here = Order(100, 10, 0), context(tmp_path)
-    config = TeacherConfig(epochs=10)
-    assert training_seconds(None, config, order, here) == pytest.approx(32)
-    assert training_seconds(None, config, order, here, decoding_s=0.5) == pytest.approx(532)
-    larger = RunFolder(tmp_path, {"contract": Contract(("a", "b"), 128, 128).to_dict()})
+    order, config = Order(100, 10, 0), TeacherConfig(epochs=10)
+    assert training_seconds(None, config, order, side=32) == pytest.approx(32)
+    assert training_seconds(None, config, order, side=32, decoding_s=0.5) == pytest.approx(532)
+    assert training_seconds(None, config, order, side=32, processes=2, decoding_s=0.5) == pytest.approx(516)
     growing = TeacherConfig(epochs=10, resize_from=0.5)
-    full = training_seconds(None, config, order, small_run.context(larger, tmp_path))
-    assert 0.5 * full < training_seconds(None, growing, order, small_run.context(larger, tmp_path)) < 0.9 * full
+    assert 0.5 * 128 < training_seconds(None, growing, order, side=128) < 0.9 * 128

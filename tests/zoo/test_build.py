@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
+import small_run
 import torch
 from safetensors.torch import save_file
 
 from edgetl.errors import ModelError, RunFolderError
 from edgetl.recipe.fields import ModelConfig
-from edgetl.runs.folder import RunFolder
 from edgetl.zoo.build import build_classifier, load_classifier, native_input
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8))
-MODELS = ["test_resnet", "test_efficientnet", "test_vit", "torchvision:squeezenet1_1"]
+MODELS = ["test_resnet", "test_efficientnet", "test_vit", "torchvision:squeezenet1_1", "torchvision:mnasnet0_5"]
 
 
 def built(model, classes=5, side=16, seed=0, **options):
@@ -28,7 +28,7 @@ def test_what_the_manifest_says_builds_the_same_network_again(model, tmp_path):
     classifier, entry = built(model)
     state = {name: value.contiguous() for name, value in classifier.net.state_dict().items()}
     save_file(state, tmp_path / "model.safetensors")
-    again = load_classifier(RunFolder(tmp_path, {"model": entry}))
+    again = load_classifier(small_run.run_of(tmp_path, model=entry))
     assert not again.training
     assert torch.equal(logits(again), logits(classifier))
     assert entry["parameters"] == sum(parameter.numel() for parameter in again.parameters())
@@ -36,7 +36,7 @@ def test_what_the_manifest_says_builds_the_same_network_again(model, tmp_path):
 
 def test_a_run_without_weights_says_so(tmp_path):
     with pytest.raises(RunFolderError, match=r"model\.safetensors: no such file"):
-        load_classifier(RunFolder(tmp_path, {}))
+        load_classifier(small_run.run_of(tmp_path))
 
 
 def test_the_seed_decides_the_random_start():

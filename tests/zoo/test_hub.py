@@ -17,9 +17,9 @@ _SNAPSHOT = "0123456789abcdef0123456789abcdef01234567"
 
 _CHILD = """
 import json, sys
-from edgetl.config import ModelConfig
+from edgetl.recipe.fields import ModelConfig
 from edgetl.errors import EdgetlError
-from edgetl.reporter import Reporter
+from edgetl.runs.reporter import Reporter
 from edgetl.zoo.build import build_classifier, check_obtainable
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 from safetensors.torch import save_file

@@ -3,15 +3,16 @@
 import json
 
 import pytest
+import small_run
 import torch
 from safetensors.torch import load_file, save_file
 
 from edgetl.errors import ModelError
 from edgetl.prune.cutting import Cutter
 from edgetl.recipe.fields import ModelConfig
-from edgetl.runs.folder import RunFolder
+from edgetl.runs.folder import WEIGHTS_FILE
 from edgetl.train.trained import write_weights
-from edgetl.zoo.build import WEIGHTS_FILE, build_classifier, load_classifier
+from edgetl.zoo.build import build_classifier, load_classifier
 
 IMAGES = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 MODELS = ["test_resnet", "test_efficientnet", "mobilenetv3_small", "torchvision:mobilenet_v2"]
@@ -41,7 +42,7 @@ def logits(classifier):
 def test_a_pruned_network_is_built_again(model, tmp_path):
     cut, entry, file = pruned(tmp_path, model)
     again, entry_again = built(model, file)
-    from_run = load_classifier(RunFolder(tmp_path, {"model": entry_again}))
+    from_run = load_classifier(small_run.run_of(tmp_path, model=entry_again))
     assert torch.equal(logits(again), logits(cut))
     assert torch.equal(logits(from_run), logits(cut))
     assert entry_again["pruned"] == PRUNED
@@ -74,7 +75,7 @@ def test_only_what_says_that_it_is_pruned_may_have_other_widths(tmp_path):
     with pytest.raises(ModelError, match=r"does not fit the model: [0-9]+ tensors other shapes, such as"):
         built("test_efficientnet", file)
     with pytest.raises(ModelError, match=r"does not fit the model: [0-9]+ tensors other shapes, such as"):
-        load_classifier(RunFolder(tmp_path, {"model": plain}))
+        load_classifier(small_run.run_of(tmp_path, model=plain))
 
 
 def test_a_pruned_file_of_another_network_is_refused(tmp_path):
