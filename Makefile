@@ -26,7 +26,7 @@ demo: install  ## Distill, quantize, export, prove, measure: the whole chain on 
 
 # One thread each: on networks of a few thousand weights a second one only waits for the first.
 test: lint $(DEVICE)/.installed  ## Lint, type-check and run the tests, on two cores
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 $(DEVICE)/.installed: tests/runner/device.txt | $(STAMP)
 	$(BIN)/python -m venv --clear --without-pip $(DEVICE)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shell import Edgetl, environment_of, in_process, paint_folder, quick
@@ -24,14 +25,25 @@ GROUPS = {"cli": "chain", "tests": "chain", "quantize": "integers", "export": "i
 FIRST = ("integers", "chain", "distill", "train", "prune")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def group_of(item: pytest.Item) -> str:
-        return GROUPS.get(item.path.parent.name, item.path.parent.name)
+def group_of(file: Path) -> str:
+    """What a test file shares its worker with."""
+    return GROUPS.get(file.parent.name, file.parent.name)
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: number for number, name in enumerate(FIRST)}
-    items.sort(key=lambda item: order.get(group_of(item), len(FIRST)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    items.sort(key=lambda item: order.get(group_of(item.path), len(FIRST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(Path(nodeid.partition("::")[0]))
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 `base` is the session's own folder, `tmp_path_factory.getbasetemp()`.
 """
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -83,15 +82,6 @@ def trained(base: Path) -> Path:
     out = base / "small-trained"
     with user_cache(base):
         made(recipe(), out, "teacher", ("data", "finetune"))
-    return out
-
-
-@cache
-def exported(base: Path) -> Path:
-    """The same run after `export`, in every format."""
-    out = Path(shutil.copytree(trained(base), base / "small-exported"))
-    with user_cache(base):
-        made(recipe(), out, "teacher", ("export",))
     return out
 
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgetl.runner.contract import METADATA_KEY, Contract
 from edgetl.runs.files import write_atomic
 
@@ -30,28 +28,20 @@ def embed_in_openvino(model: Any, contract: Contract) -> None:
     model.set_rt_info(contract.to_json(), METADATA_KEY.split("."))
 
 
-def embed_in_tflite(file: Path, contract: Contract) -> None:
-    """Write the contract into a TFLite file, in place of one that is there."""
-    with edited_tflite(file) as model:
-        _metadata_buffer(model).data = contract.to_json().encode()
+def embed_in_tflite(model: Any, contract: Contract) -> None:
+    """Set the contract in a `ModelT` of TFLite's schema, in place of one that is there."""
+    _metadata_buffer(model).data = contract.to_json().encode()
 
 
 @contextmanager
-def edited_tflite(file: Path) -> Iterator[Any]:
-    """Give a TFLite file as a `ModelT` of its schema; what was changed inside is written back whole."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
+def edited_tflite(source: Path, file: Path) -> Iterator[Any]:
+    """Open a TFLite file as a `ModelT` of its schema; on leaving, the changed model is written to `file`, whole."""
+    from ai_edge_litert.tools import flatbuffer_utils
 
-    content = file.read_bytes()
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    for stored in model.buffers:
-        if stored.offset > 1:  # large buffers lie behind the table, at places that move when it grows: take them in
-            stored.data = np.frombuffer(content, np.uint8, stored.size, stored.offset)
-            stored.offset = stored.size = 0
+    # Large buffers lie behind the table, at places that move when it grows; reading puts them into the model.
+    model = flatbuffer_utils.read_model_from_bytearray(source.read_bytes())
     yield model
-    builder = flatbuffers.Builder(len(content) + (1 << 16))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    write_atomic(file, bytes(builder.Output()))
+    write_atomic(file, bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
 
 
 def _metadata_buffer(model: Any) -> Any:

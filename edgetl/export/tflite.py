@@ -1,6 +1,7 @@
 """Write TFLite with LiteRT's converter for PyTorch; no TensorFlow is involved."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,21 +20,21 @@ def write_tflite(deployable: Deployable, contract: Contract, batch: int, file: P
 
     example = torch.zeros(batch, contract.height, contract.width, 3, dtype=torch.uint8)
     litert_torch.convert(deployable, sample_kwargs={"image": example}).export(str(file))
-    _flatten_biases(file)
-    embed_in_tflite(file, contract)
+    with edited_tflite(file, file) as model:
+        _flatten_biases(model)
+        embed_in_tflite(model, contract)
 
 
-def _flatten_biases(file: Path) -> None:
+def _flatten_biases(model: Any) -> None:
     """Make vectors of the biases `(1, 1, 1, C)` that the converter folds into fully connected layers (ConvNeXt).
 
-    The quantizer scales a bias along its first axis, and no runtime opens the file if that is not the axis of C.
+    The schema expects vectors; tflite-runtime 2.14 computes a layer with another bias by another kernel.
     """
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
-    with edited_tflite(file) as model:
-        graph = model.subgraphs[0]
-        for operator in graph.operators:
-            layer = model.operatorCodes[operator.opcodeIndex].builtinCode == BuiltinOperator.FULLY_CONNECTED
-            if layer and len(operator.inputs) == 3 and operator.inputs[2] >= 0:
-                bias = graph.tensors[operator.inputs[2]]
-                bias.shape = [max(bias.shape)]
+    graph = model.subgraphs[0]
+    for operator in graph.operators:
+        layer = model.operatorCodes[operator.opcodeIndex].builtinCode == BuiltinOperator.FULLY_CONNECTED
+        if layer and len(operator.inputs) == 3 and operator.inputs[2] >= 0:
+            bias = graph.tensors[operator.inputs[2]]
+            bias.shape = [max(bias.shape)]

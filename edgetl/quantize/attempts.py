@@ -1,4 +1,4 @@
-"""Compressed files in competition: each attempt is written, run and judged, and the best one of a file is kept."""
+"""Attempts at a quantized file: each one is written, run and judged, and the best is kept."""
 
 import time
 from collections.abc import Callable
@@ -19,10 +19,10 @@ __all__ = ["Attempt", "Contender", "Trials"]
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way to make a file, as the receipt keeps it."""
+    """One attempt at a file, as the receipt records it."""
 
     file: str
-    """Name of the file that it was for."""
+    """Name of the file that was attempted."""
 
     format: Format
     precision: Scheme
@@ -31,19 +31,19 @@ class Attempt:
 
     note: str
     judgement: Judgement | None
-    """None if the runtime did not run the file, or there was none to run."""
+    """None if the runtime failed to run the file, or nothing was written."""
 
     passed: bool
-    """Whether the file is inside the bounds on the images that it was judged by."""
+    """Whether the file is inside the limits on the images that judge it."""
 
     settled: bool
-    """Whether it is so with one standard error to spare, so that nothing further is tried."""
+    """Whether it is inside by one standard error; then nothing further is tried."""
 
     in_float: tuple[str, ...]
     """Layers that compute in float."""
 
     problem: str
-    """Why the file did not run."""
+    """Why the runtime failed to run the file; empty if it ran."""
 
     seconds: float
     """Since the attempt before it."""
@@ -60,24 +60,24 @@ class Attempt:
 
 @dataclass
 class Contender:
-    """A file that is to be made, and what was tried for it."""
+    """A file to be made, and the attempts at it."""
 
     name: Format
     precision: Scheme
     file: Path
-    """Where the best one is to be."""
+    """Path of the best one."""
 
     best: Attempt | None = field(default=None, init=False)
     attempts: list[Attempt] = field(default_factory=list, init=False)
 
     @property
     def passed(self) -> bool:
-        """Whether it is inside the bounds."""
+        """Whether the best file is inside the limits."""
         return self.best is not None and self.best.passed
 
     @property
     def settled(self) -> bool:
-        """Whether nothing further has to be tried for it."""
+        """Whether nothing further needs to be tried."""
         return self.best is not None and self.best.settled
 
 
@@ -86,8 +86,8 @@ class Trials:
 
     Args:
         judge: Measures files.
-        limits: The bounds.
-        reporter: Hears what came out.
+        limits: What a file may lose.
+        reporter: Receives one line per attempt.
     """
 
     def __init__(self, judge: Judge, limits: Limits, reporter: Reporter) -> None:
@@ -103,14 +103,15 @@ class Trials:
         write: Callable[[Path], tuple[str, ...]] | None,
         in_float: tuple[str, ...] = (),
     ) -> None:
-        """Write a file, run it and judge it; it stays if it is the contender's best.
+        """Write a file, run it and judge it; keep it if it is the contender's best.
 
         Args:
-            contender: Whose file.
+            contender: The file to attempt.
             rung: How it is made.
-            note: More of that, for people.
-            write: Writes it, and returns names of layers that had to stay in float; None if there is nothing to write.
-            in_float: Layers that were left in float on purpose.
+            note: Details of the rung, for people.
+            write: Writes the file and returns the names of layers that had to stay in float; None if there is nothing
+                to write.
+            in_float: Layers left in float on purpose.
         """
         judgement, problem = None, ""
         missing: tuple[str, ...] = ()
@@ -141,7 +142,7 @@ class Trials:
         self._reporter.say(_told(attempt))
 
     def _judged(self, file: Path) -> tuple[Judgement | None, str]:
-        """What was measured of a file, or why it does not run."""
+        """The judgement of a file, or why it does not run."""
         try:
             with self._reporter.library("judging inference"):
                 return self.judge.judge(file), ""
@@ -149,12 +150,12 @@ class Trials:
             return None, str(cause)
 
     def _lap(self) -> float:
-        """Seconds since the last attempt."""
+        """Seconds since the previous attempt."""
         last, self._last = self._last, time.perf_counter()
         return round(self._last - last, 3)
 
     def _excess(self, attempt: Attempt) -> tuple[float, float]:
-        """How far an attempt is out of bounds, and then how many answers it changes."""
+        """Sort key: how far an attempt is outside the limits, then the part of the answers it changes."""
         assert attempt.judgement
         found = attempt.judgement.score
         return found.excess(self.limits), found.flips

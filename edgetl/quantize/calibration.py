@@ -1,4 +1,4 @@
-"""Which images estimate the activation ranges: training images balanced over the classes, or those of a folder."""
+"""Choose the calibration images: training images balanced over the classes, or those of a folder."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ from edgetl.runs.stage import StageContext
 __all__ = ["Calibration", "affordable_count", "balanced_samples", "choose_calibration"]
 
 _MOST_PIXELS = 256 * 224 * 224
-"""All calibration images go through the network together; these take some 5.5 GB in a MobileNetV2."""
+"""All calibration images pass the network together; these take some 5.5 GB in a MobileNetV2."""
+
 _FEWEST = 32
+"""The least that a recipe can ask for."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +24,17 @@ class Calibration:
     """The chosen images."""
 
     files: dict[str, Path]
-    """Where each is, by its name in the record."""
+    """Paths by the name in the record."""
 
     sha256s: dict[str, str]
-    """By the same names."""
+    """Hashes by the same names."""
 
     warnings: tuple[str, ...]
-    """What the user should know of the choice."""
+    """Warnings for the user about the choice."""
 
 
 def affordable_count(wanted: int, height: int, width: int) -> int:
-    """How many images of a size can be calibrated on: `wanted`, or fewer large ones, but at least 32 if wanted."""
+    """The number of images of this size to calibrate on: `wanted`, or fewer if they are large, but at least 32."""
     return min(wanted, max(_FEWEST, _MOST_PIXELS // (height * width)))
 
 
@@ -40,20 +42,20 @@ def balanced_samples(samples: Iterable[Sample], count: int, *, seed: int) -> lis
     """Choose up to `count` distinct images, class by class in turn, in an order that the seed decides.
 
     Args:
-        samples: What to choose from.
+        samples: The candidates.
         count: Images wanted; all if there are fewer.
         seed: Seeds the choice.
     """
     by_class: dict[int, dict[str, Sample]] = {}
     for sample in samples:
-        by_class.setdefault(sample.label, {})[sample.sha256] = sample  # a copy of a file adds nothing
+        by_class.setdefault(sample.label, {})[sample.sha256] = sample  # copies of a file count once
     shuffled = [sorted(each.values(), key=lambda s: hash_of([seed, s.sha256])) for _, each in sorted(by_class.items())]
     in_turn = chain.from_iterable(zip_longest(*shuffled))
     return [sample for sample in in_turn if sample is not None][:count]
 
 
 def choose_calibration(context: StageContext, index: ImageIndex) -> Calibration:
-    """Choose as the recipe says.
+    """Choose images as the recipe says.
 
     Raises:
         DataError: The folder cannot be used, or shows images of the test or validation split.

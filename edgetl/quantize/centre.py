@@ -1,4 +1,4 @@
-"""An input grid on which every pixel lies exactly."""
+"""An input grid that represents every pixel value exactly."""
 
 import torch
 from torch import fx
@@ -15,8 +15,8 @@ _CENTRE = "input_centre"
 def centre_pixels(graph: fx.GraphModule) -> Grid | None:
     """Move the mean to a whole pixel value, if all channels share mean and deviation; returns the input's grid.
 
-    Pixels are integers already. Where the mean is 127.5, as many networks have it, an 8-bit grid rounds each of them by
-    half a step; with 128 it rounds none, and the first layer's bias takes the difference. What remains is the border,
+    Pixels are integers already. With a mean of 127.5, as many networks have it, an 8-bit grid rounds each pixel by half
+    a step; with 128 it rounds none, and the first layer's bias takes the difference. Only the border still differs,
     where a layer pads with the mean.
 
     Args:
@@ -26,7 +26,7 @@ def centre_pixels(graph: fx.GraphModule) -> Grid | None:
     first = first_layer(graph)
     if first is None or float(mean_C.max() - mean_C.min()) > 1e-3 or float(std_C.max() - std_C.min()) > 1e-3:
         return None
-    centre = round(float(mean_C[0]) + 1e-4)  # the mean of pixels is often a half, which is to go up
+    centre = round(float(mean_C[0]) + 1e-4)  # 127.5 must round up
     first.bias = first.bias + first.weight.flatten(1).sum(1) * ((centre - float(mean_C[0])) / float(std_C[0]))
     graph.register_buffer(_CENTRE, mean_C.new_full(mean_C.shape, centre))
     (shifted,) = input_point(graph).all_input_nodes[:1]
@@ -37,7 +37,7 @@ def centre_pixels(graph: fx.GraphModule) -> Grid | None:
 
 
 def first_layer(graph: fx.GraphModule) -> Layer | None:
-    """The layer that reads the image; None if something else reads it, too."""
+    """The layer that reads the image; None if anything else reads it, too."""
     scaled = input_point(graph)
     family = {node for node in graph.graph.nodes if root_of(node) is scaled}
     readers = {reader for node in family for reader in node.users} - family

@@ -1,4 +1,4 @@
-"""The inputs that each weight of a layer meets, as columns of a matrix, at places drawn at random."""
+"""A layer's inputs as the columns of a matrix, one per weight, at randomly drawn positions (im2col)."""
 
 from collections.abc import Iterable
 
@@ -10,16 +10,19 @@ from edgetl.quantize.graph import Layer
 __all__ = ["sampled_columns"]
 
 _MOST_PLACES = 60_000
+"""Rows at most, which bounds the time that a narrow layer takes."""
+
 _MOST_VALUES = 28_000_000
+"""Of the whole matrix: 112 MB in float32."""
 
 
 def sampled_columns(layer: Layer, inputs: Iterable[torch.Tensor], batches: int) -> torch.Tensor | None:
-    """Draw places of a layer's output, and give what its weights are multiplied with there.
+    """Draw positions of a layer's output and return the inputs that its weights multiply there.
 
     Args:
         layer: The layer.
         inputs: `(N, I, H, W)` or `(N, ..., I)`, one per batch.
-        batches: How many there are.
+        batches: Number of batches.
 
     Returns:
         `(P, I * kH * kW)`, image after image; of a depthwise convolution `(O, P, kH * kW)`; None for other grouped

@@ -1,8 +1,8 @@
-"""Weights that make up for what their inputs have lost to the roundings before them.
+"""Weights that compensate for the error that earlier roundings leave in their inputs.
 
-A rounded network hands each layer other inputs than the weights were trained for. What was lost is not all chance: as
-far as it can be told from what is left, the weights take it back (asymmetric calibration: Li et al., 2025, arXiv
-2504.02692). How far they move is decided on images that they were not fitted to, so that few images move them little.
+In a quantized network a layer receives other inputs than its weights were trained for. The part of the error that is
+a linear function of the quantized inputs is removed by moving the weights (asymmetric calibration: Li et al., 2025,
+arXiv 2504.02692). Cross-validation over images chooses how far, so that few images move the weights little.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,19 +14,23 @@ from edgetl.quantize.rounding import input_products
 __all__ = ["Correction"]
 
 _FOLDS = 3
+"""Parts of the images: each judges what was fitted to the other two."""
+
 _DAMPINGS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Of the inputs' mean variance."""
+"""Candidates of the ridge, in units of the inputs' mean variance: from a free fit to hardly any move."""
+
 _SMALLEST = 1e-9
+"""Variance of inputs that never change; keeps the system solvable."""
 
 
 class Correction:
-    """How a layer's outputs on its rounded inputs come nearest to its outputs on the float ones.
+    """The least-squares fit of a layer's outputs on quantized inputs to its outputs on float inputs.
 
     Args:
         weight: `(O, ...)`.
-        rounded: Inputs as the rounded network gives them, image after image: `(P, I)`, or `(O, P, I)` where each output
-            has inputs of its own, as in a depthwise convolution.
-        floats: The same places in the float network.
+        rounded: Inputs in the quantized network, image after image: `(P, I)`, or `(O, P, I)` where each output has its
+            own inputs, as in a depthwise convolution.
+        floats: The inputs at the same positions in the float network.
     """
 
     def __init__(self, weight: torch.Tensor, rounded: torch.Tensor, floats: torch.Tensor) -> None:
@@ -40,7 +44,7 @@ class Correction:
         self._products_GII, self._wanted_GOI = (_sum(each) for each in zip(*self._folds, strict=True))
 
     def weight(self) -> torch.Tensor | None:
-        """Better weights, `(O, ...)`; None if no move helps on other images than it was fitted to."""
+        """Better weights, `(O, ...)`; None if no move lowers the error on images left out of the fit."""
         gains = {damping: sum(self._held_out_gains(damping)) for damping in _DAMPINGS}
         best = max(gains, key=lambda damping: gains[damping])
         if gains[best] <= 0:
@@ -49,23 +53,23 @@ class Correction:
         return moved_GOI.to(self._weight).reshape(self._weight.shape)
 
     def gain(self, weight: torch.Tensor) -> float:
-        """By how much other weights lower the squared error of the outputs."""
+        """By how much these weights lower the squared error of the outputs, against the original ones."""
         return _gain(self._grouped(weight) - self._rows_GOI, self._products_GII, self._wanted_GOI)
 
     def _grouped(self, weight: torch.Tensor) -> torch.Tensor:
-        """Rows of weights by groups of outputs that share inputs: all in one, or each its own."""
+        """Rows of weights, grouped by outputs that share inputs: one group, or one per output."""
         rows_OI = weight.flatten(1).double()
         return rows_OI[:, None] if self._own else rows_OI[None]
 
     def _held_out_gains(self, damping: float) -> Iterator[float]:
-        """What moves gain on each fold that are fitted to the others."""
+        """The gain on each fold of a move that was fitted to the other folds."""
         for held_GII, asked_GOI in self._folds:
             move_GOI = _move(self._products_GII - held_GII, self._wanted_GOI - asked_GOI, damping)
             yield _gain(move_GOI, held_GII, asked_GOI)
 
 
 def _cross(lost_GPI: torch.Tensor, inputs_GPI: torch.Tensor) -> torch.Tensor:
-    """Sums of products of what was lost and the inputs, about their means: `(G, I, I)`."""
+    """Sums of products of the error and the inputs, about their means: `(G, I, I)`."""
     centred_GPI = inputs_GPI - inputs_GPI.mean(1, keepdim=True)
     return (lost_GPI.transpose(1, 2) @ centred_GPI).double()
 

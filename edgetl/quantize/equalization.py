@@ -17,25 +17,25 @@ __all__ = ["equalize"]
 
 _BATCH = 32
 _SMALLEST_RANGE = 0.02
-"""Of the widest channel's range."""
+"""Of the widest channel's range: about five steps of an 8-bit grid. Channels below keep their scale."""
 
 
 def equalize(graph: fx.GraphModule, images_NHWC: NDArray[np.uint8]) -> int:
-    """Scale channels so that their ranges agree, wherever that changes nothing else.
+    """Scale channels to the same range wherever the network's output stays the same.
 
     Args:
         graph: A folded graph; its weights and biases are changed.
         images_NHWC: Calibration images, which give the ranges.
 
     Returns:
-        How many sets of tensors have new factors.
+        The number of groups of tensors that were scaled.
     """
     layers = {layer.node: layer for layer in layers_of(graph)}
     groups = _groups(graph, layers)
     for nodes, range_C in zip(groups, _ranges(graph, images_NHWC, groups), strict=True):
         widest = float(range_C.max())
         even_C = widest / range_C.clamp_min(_SMALLEST_RANGE * widest)
-        # A channel that hardly moves may be dead; to scale it up would only make room for noise.
+        # A channel with a tiny range may be dead; scaling it up would only amplify noise.
         factor_C = torch.where(range_C > _SMALLEST_RANGE * widest, even_C, torch.ones_like(even_C))
         for layer in layers.values():
             _scale(layer, nodes, factor_C)
@@ -43,7 +43,7 @@ def equalize(graph: fx.GraphModule, images_NHWC: NDArray[np.uint8]) -> int:
 
 
 def _scale(layer: Layer, nodes: set[fx.Node], factor_C: torch.Tensor) -> None:
-    """Let a layer make, or read, tensors whose channels are scaled."""
+    """Change the weights of a layer that writes or reads scaled tensors."""
     rest = [1] * (layer.weight.dim() - 2)
     if layer.node in nodes:
         layer.weight = layer.weight * factor_C.view(-1, 1, *rest)
@@ -54,7 +54,7 @@ def _scale(layer: Layer, nodes: set[fx.Node], factor_C: torch.Tensor) -> None:
 
 
 def _groups(graph: fx.GraphModule, layers: dict[fx.Node, Layer]) -> list[set[fx.Node]]:
-    """Sets of tensors whose channels can only be scaled together, made and read by layers that can take the factors."""
+    """Groups of tensors whose channels must be scaled together, between layers that can absorb the factors."""
     sets: dict[fx.Node, set[fx.Node]] = {node: {node} for node in graph.graph.nodes}
     bound: set[fx.Node] = set()
     for node in graph.graph.nodes:

@@ -1,4 +1,4 @@
-"""Formats that can be given the same integers, and the plans that are made for them, one after the other."""
+"""Formats that can share the same integers, and the best plan for them so far."""
 
 from collections.abc import Callable
 
@@ -21,11 +21,11 @@ class Family:
 
     Args:
         planner: Makes plans.
-        held_out: Images that no plan is made from, by which plans are compared.
+        held_out: Images outside the calibration, on which plans are compared.
         width: Bounds on the weights.
-        in_float: Layers that one of the formats cannot round.
-        ranges: How activation ranges are chosen at first.
-        advance: Called after each layer that is planned.
+        in_float: Layers that one of the formats cannot quantize.
+        ranges: The first range estimator.
+        advance: Called after each layer of the first plan.
     """
 
     def __init__(
@@ -40,29 +40,29 @@ class Family:
         self.planner, self.width, self.in_float, self.ranges = planner, width, in_float, ranges
         self._held_out = held_out
         self.plan = planner.plan(SweepSettings(width, ranges, in_float=in_float), advance)
-        """The best so far, by the divergence of its answers."""
+        """The plan whose answers diverge least so far."""
         self.unscaled = self.plan
-        """The best one whose layers may be left in float, where they have the trained weights."""
+        """The best plan without scaled channels: only its layers can be left in float with the trained weights."""
         self.sensitivities: list[Sensitivity] | None = None
-        """What its parts cost, once somebody wanted to know."""
+        """The cost of each part; None until it is measured."""
         self.divergence = self.divergence_of(self.plan)
 
     @property
     def graph(self) -> fx.GraphModule:
-        """What the plan is for."""
+        """The graph that the plan belongs to."""
         return self.planner.graph_of(self.plan)
 
     def divergence_of(self, plan: Plan) -> float:
-        """How far a plan's answers are from the float network's, in nats."""
+        """The divergence of a plan's answers from the float network's, in nats."""
         answers_NK = Simulation(self.planner.graph_of(plan), plan).predict(self._held_out.images_NHWC)
         return divergence(self._held_out.reference_NK, answers_NK)
 
     def adopt(self, plan: Plan, *, scaled: bool = False) -> bool:
-        """Take a plan if it is better than the best one; tells whether.
+        """Adopt a plan if it is better than the best one; returns whether it is.
 
         Args:
             plan: For the same graph.
-            scaled: Whether its layers have other weights than the trained ones, times a factor for each channel.
+            scaled: Whether channels were scaled, so that its layers differ from the trained ones.
         """
         found = self.divergence_of(plan)
         if better := found < self.divergence:

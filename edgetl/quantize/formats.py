@@ -1,4 +1,4 @@
-"""What differs between the formats: who writes an integer file, and how wide its weights may be."""
+"""What differs between the formats: the writer of integer files, and the bounds on weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +19,14 @@ __all__ = ["Quantizer", "quantizer_for", "width_for"]
 
 
 class Quantizer(Protocol):
-    """Writes integer versions of one float file."""
+    """Writes quantized versions of one float file."""
 
     def write(self, plan: Plan, contract: Contract, file: Path) -> tuple[str, ...]:
-        """Write one; returns the names of the plan's layers that had to stay in float."""
+        """Write a plan; returns the names of its layers that had to stay in float."""
         ...
 
     def write_half(self, contract: Contract, file: Path) -> None:
-        """Write a float file with weights in half precision."""
+        """Write the float network with weights in half precision."""
         ...
 
 
@@ -37,7 +37,7 @@ def quantizer_for(name: Format, source: Path, graph: fx.GraphModule, probes_NHWC
         name: Its format.
         source: The file.
         graph: The folded graph of the same network, as it was traced.
-        probes_NHWC: A few images that tell its tensors apart.
+        probes_NHWC: A few images that identify its tensors by their values.
     """
     # One import each, so that a missing extra of one format does not stop another.
     if name == "onnx":
@@ -54,7 +54,7 @@ def quantizer_for(name: Format, source: Path, graph: fx.GraphModule, probes_NHWC
 
 
 def width_for(name: Format, target: Target) -> Callable[[Layer], Width]:
-    """How large the weights of a format may be on a target.
+    """The bounds on a format's weights on a target.
 
     On x86 without dot-product instructions, ONNX Runtime and OpenVINO add products in 16 bits. LiteRT's kernels widen
     first, and on ARM two products of signed numbers fit.

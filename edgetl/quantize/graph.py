@@ -1,4 +1,4 @@
-"""The network as a graph that quantization can rewrite: plain operators, BatchNorm folded, activations taken apart."""
+"""The network as a graph that quantization can rewrite: plain operators, folded BatchNorm, decomposed activations."""
 
 import copy
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ _aten = torch.ops.aten
 _LAYERS = (_aten.conv2d.default, _aten.linear.default)
 _NORM = _aten._native_batch_norm_legit_no_training.default
 _GATES = {_aten.hardswish.default: _aten.hardsigmoid.default, _aten.silu.default: _aten.sigmoid.default}
-"""Activations that are their input times a gate, and the gate."""
+"""Activations that multiply their input by a gate, with that gate."""
 
 _PREFIX = "classifier.net."
 _CONV_DEFAULTS = ([1, 1], [0, 0], [1, 1], 1)
 
 
 class Layer:
-    """A convolution or a fully connected layer of a folded graph: weights, and a bias even where it was none."""
+    """A convolution or fully connected layer of a folded graph; it has a bias even if the network had none."""
 
     def __init__(self, graph: fx.GraphModule, node: fx.Node) -> None:
         self.node = node
@@ -46,7 +46,7 @@ class Layer:
 
     @property
     def is_convolution(self) -> bool:
-        """Whether it filters images; else it takes vectors."""
+        """Whether it is a convolution; otherwise it is fully connected."""
         return self.node.target is _aten.conv2d.default
 
     @property
@@ -64,7 +64,7 @@ class Layer:
 
     @property
     def reads_channels(self) -> bool:
-        """Whether every input channel has weights that only it meets, so that a factor can move into them."""
+        """Whether each input channel has weights of its own, so that a factor can move into them."""
         return not self.is_convolution or self.geometry[3] == 1 or self.is_depthwise
 
     @property
@@ -195,7 +195,7 @@ def _fold(graph: fx.GraphModule, node: fx.Node) -> None:
     factor = gamma / torch.sqrt(variance + float(epsilon))  # type: ignore[arg-type]  # a number by the schema
     layer.weight = (layer.weight.double() * factor.view(-1, *[1] * (layer.weight.dim() - 1))).float()
     layer.bias = ((layer.bias.double() - mean) * factor + beta).float()
-    for output in list(node.users):  # the operator also returns statistics, which nobody reads
+    for output in list(node.users):  # the operator also returns statistics, which are unused
         output.replace_all_uses_with(source)
         graph.graph.erase_node(output)
     graph.graph.erase_node(node)

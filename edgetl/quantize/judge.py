@@ -1,4 +1,4 @@
-"""How good an integer file is: run in its own runtime over validation images, against the trained network."""
+"""Judge a quantized file: run it in its own runtime on validation images, and compare it with the trained network."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,35 +16,34 @@ __all__ = ["HeldOut", "Judge", "Judgement", "Score", "score"]
 _CONFIDENCE = 0.95
 _TIMED_IMAGES = 8
 _TELLING = 5
-"""Images that the bound on the drop has to be worth; on fewer, chance alone would keep any file out of it."""
+"""Images that the limit on the drop must be worth; below, one standard error would fail almost any file."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How answers differ from the float network's on images whose classes are known; all as fractions of 1."""
+    """Differences from the float network's answers on labelled images; all as fractions of 1."""
 
     top1: float
     drop: float
     """Top-1 of the float network minus this one's."""
 
     drop_error: float
-    """Its standard error, from the images that only one of the two has right (McNemar)."""
+    """Standard error of the drop, from the images that only one of the two networks has right (McNemar)."""
 
     flips: float
-    """Images whose best class is another one."""
+    """Images whose best class changes."""
 
     flips_low: float
     flips_high: float
-    """95 % interval (Wilson) of the flips among all such images."""
+    """95 % confidence interval of the flips (Wilson)."""
 
     images: int
 
     def excess(self, limits: Limits) -> float:
         """By how much the drop and the flips are out of the limits, together; 0 if both are inside.
 
-        A drop that happens to be small on these images may not be on others: one standard error is added to it, unless
-        there are so few images that it says nothing. A rung is left behind only without excess; whether a file passes
-        is `verdict`.
+        A small drop on these images may be luck, so one standard error is added to it, unless there are too few images
+        for the error to mean anything. The ladder stops at an excess of 0; whether a file passes is `verdict`.
         """
         margin = self.drop_error if self.images * limits.max_drop >= _TELLING else 0.0
         return limits.excess(self.drop, self.flips, margin=margin)
@@ -56,7 +55,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was measured of a file."""
+    """Measurements of a file."""
 
     score: Score
     p50_ms: float
@@ -65,7 +64,7 @@ class Judgement:
     size_bytes: int
 
     def to_dict(self) -> dict[str, float]:
-        """As plain data, all on one level."""
+        """As plain data, flat."""
         return {**asdict(self.score), "p50_ms": self.p50_ms, "size_bytes": self.size_bytes}
 
 
@@ -73,7 +72,7 @@ def score(answers_NK: NDArray[np.float32], reference_NK: NDArray[np.float32], la
     """Compare probabilities with those of the float network.
 
     Args:
-        answers_NK: What is judged.
+        answers_NK: The quantized network's.
         reference_NK: The float network's.
         labels_N: True classes.
     """
@@ -97,7 +96,7 @@ def score(answers_NK: NDArray[np.float32], reference_NK: NDArray[np.float32], la
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Images in memory that nothing is made from, and what is known of them."""
+    """Images in memory that are not used for calibration, with labels and reference answers."""
 
     images_NHWC: NDArray[np.uint8]
     labels_N: NDArray[np.int64]
@@ -105,18 +104,18 @@ class HeldOut:
     """The trained network's probabilities."""
 
     def score(self, answers_NK: NDArray[np.float32]) -> Score:
-        """Compare a network's answers."""
+        """Score a network's answers."""
         return score(answers_NK, self.reference_NK, self.labels_N)
 
 
 class Judge:
-    """Judges files by the same images.
+    """Judges files on the same images.
 
     Args:
         files: Validation images.
-        labels_N: Their classes.
+        labels_N: Their true classes.
         reference_NK: The trained network's probabilities.
-        device: Where files are run.
+        device: Runs the files.
         threads: Of one inference.
     """
 
@@ -133,19 +132,19 @@ class Judge:
 
     @property
     def images(self) -> int:
-        """How many there are."""
+        """Number of validation images."""
         return len(self._files)
 
     @property
     def reference_top1(self) -> float:
-        """Of the trained network, as a fraction of 1."""
+        """Top-1 of the trained network, as a fraction of 1."""
         return score(self._reference_NK, self._reference_NK, self._labels_N).top1
 
     def judge(self, file: Path) -> Judgement:
-        """Run and time a file, in processes of its own.
+        """Run and time a file on the device.
 
         Raises:
-            RunnerFailed: Its runtime does not open or run it.
+            RunnerFailed: The runtime cannot open or run it.
         """
         answers_NK, _ = predict(self._device, file, self._files, threads=self._threads)
         times = time_model(self._device, file, self._files[:_TIMED_IMAGES], threads=self._threads)

@@ -1,4 +1,4 @@
-"""The rescue ladder: rung after rung, each format is written, run and judged, until it is inside the bounds."""
+"""The ladder: rung after rung, each format is written, run and judged until it is settled."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ class Open(Contender):
 
 
 class Ladder:
-    """Climbs.
+    """Takes formats up the rungs.
 
     Args:
-        climb: What the rungs are given.
+        climb: Input of the rungs.
         trials: Makes and judges files.
-        contract: Goes into the files.
+        contract: Is embedded in the files.
     """
 
     def __init__(self, climb: Climb, trials: Trials, contract: Contract) -> None:
         self._climb, self._trials, self._contract = climb, trials, contract
 
     def climb(self, formats: Iterable[Open]) -> None:
-        """Take every format up until it passes or no rung is left; the best file of each stays."""
+        """Take each format up until it is settled or no rung is left; its best file is kept."""
         formats = list(formats)
         for rung in self._climb.config.rungs:
             families = {id(each.family): each.family for each in formats if not each.settled}
@@ -49,7 +49,7 @@ class Ladder:
                         break
 
     def _try(self, rung: Rung, draft: Draft, each: Open) -> None:
-        # A first rung that finds nothing better leaves the plan that it started from.
+        # If the first rung finds nothing better, the plan that it started from is written.
         plan = draft.plan or (None if each.best else each.family.plan)
         write = partial(each.quantizer.write, plan, self._contract) if plan else None
         self._trials.attempt(each, rung, draft.note, write, (*each.family.in_float, *draft.in_float))

@@ -1,7 +1,7 @@
-"""Find a graph's tensors again in a file that a converter made of it, by their values.
+"""Identify a graph's tensors in a converted file by their values.
 
-Converters fold, fuse, transpose and rename, each in its own way. But a tensor of the file still holds the same numbers
-as one of the graph for the same image, up to the order of its axes and a positive factor that was moved into weights.
+Converters fold, fuse, transpose and rename, each in its own way. But for the same image, a tensor of the file still
+holds the numbers of a tensor of the graph, up to the order of axes and a positive factor that moved into weights.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from edgetl.quantize.points import rounded_points
 __all__ = ["Match", "graph_tensors", "match_tensors", "match_weight"]
 
 _TOLERANCE = 2e-3
-"""Distance up to which two tensors of length 1 are equal; converters change the order of sums."""
+"""Largest distance of equal tensors, scaled to length 1; converters reorder float32 sums."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Match:
 
 
 def graph_tensors(graph: fx.GraphModule, images_NHWC: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """Outputs of a folded graph's rounded points and layers, by node, from the input on."""
+    """Outputs of a folded graph's rounded points and layers, by node, in order of computation."""
     wanted = {node.name for node in (*rounded_points(graph), *(layer.node for layer in layers_of(graph)))}
     kept: dict[str, NDArray[np.float32]] = {}
 
@@ -53,11 +53,11 @@ def match_tensors(
     """Match a file's tensors with a graph's.
 
     Args:
-        nodes: The graph's, channels before rows and columns; in the order of computation.
-        tensors: The file's name and values for the same images, in the order of computation, in any layout.
+        nodes: The graph's tensors, channels before rows and columns, in order of computation.
+        tensors: Names and values of the file's tensors for the same images, in order of computation, in any layout.
 
     Returns:
-        By the name of the file's tensor; what is not in the graph is left out.
+        Matches by the name of the file's tensor; tensors without one are left out.
     """
     prepared = {name: _Unit.of(_images_first(values)) for name, values in nodes.items()}
     free = list(prepared)
@@ -75,7 +75,7 @@ def match_tensors(
 
 
 def match_weight(layer: Layer, constants: Iterable[tuple[str, NDArray[np.float32]]]) -> tuple[str, float] | None:
-    """Find a layer's weights among constants `(O, I, kH, kW)` or `(O, I)`: name and factor; None if not there."""
+    """Find a layer's weights among constants `(O, I, kH, kW)` or `(O, I)`: name and factor; None if absent."""
     own = _Unit.of(layer.weight.flatten(1).numpy())
     for name, values in constants:
         factor = own.factor_to(_Unit.of(values.reshape(len(values), -1))) if values.ndim > 1 else None
@@ -99,7 +99,7 @@ class _Unit:
         return cls(values.shape, flat / length if length else flat, length)
 
     def factor_to(self, other: "_Unit") -> float | None:
-        """What this is to be multiplied by to give the other one; None if it is another tensor."""
+        """The factor from this tensor to the other one; None if they are different tensors."""
         if self.shape != other.shape or (self.length == 0) != (other.length == 0):
             return None
         if self.length == 0:
@@ -111,7 +111,7 @@ class _Unit:
 
 
 def _images_first(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`(N, C, ...)`, without axes of length 1 at the end."""
+    """`(N, C, ...)`, without trailing axes of length 1."""
     shape = list(values.shape)
     while len(shape) > 2 and shape[-1] == 1:
         shape.pop()
@@ -119,7 +119,7 @@ def _images_first(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _layouts(values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """The layouts of the graph that a file's tensor may have been before."""
+    """A file's tensor in every layout that the graph may have given it."""
     if values.ndim != 4:
         return [_images_first(values)]
     orders = ((0, 1, 2, 3), (0, 3, 1, 2), (0, 2, 3, 1))

@@ -1,7 +1,7 @@
 """Integer ONNX: a plan's integers, written into the file that was exported in float.
 
-Weights are int8 constants and rounded tensors go through a pair of operators (QDQ); ONNX Runtime makes integer kernels
-of a layer and the pairs around it when it loads the file.
+Weights are int8 constants, and a quantized tensor passes a pair of operators (QDQ). When ONNX Runtime loads the file,
+it fuses a layer and the pairs around it into an integer kernel.
 """
 
 from collections.abc import Iterator
@@ -29,19 +29,19 @@ __all__ = ["OnnxQuantizer"]
 _IMAGE = "image"
 _LAYERS = ("Conv", "Gemm", "MatMul")
 _LEAST_DIMENSIONS = 2
-"""Of a weight; biases and steps are small, and what they lose is lost for every place."""
+"""Of constants that are halved; biases and scales are small, and their errors count at every position."""
 
 _DYNAMIC = ("codes", "step", "zero", "sums", "floats", "steps")
 _INTEGER = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger")
 
 
 class OnnxQuantizer:
-    """Writes integer versions of one float file; what is what in it is found once.
+    """Writes quantized versions of one float file; its layers and tensors are identified once.
 
     Args:
         source: The float file.
         graph: The folded graph of the same network, as it was traced.
-        probes_NHWC: A few images that tell its tensors apart.
+        probes_NHWC: A few images that identify its tensors by their values.
 
     Raises:
         AlreadyInteger: The file is not in float.
@@ -59,7 +59,7 @@ class OnnxQuantizer:
         self._layers = {layer.node.name: layer for layer in layers_of(graph)}
 
     def write(self, plan: Plan, contract: Contract, file: Path) -> tuple[str, ...]:
-        """Write a plan as `file`; returns the names of its layers that stay in float, since the source lacks them."""
+        """Write a plan as `file`; returns the names of its layers that stay in float because the source lacks them."""
         model = ModelProto()
         model.CopyFrom(self._model)
         edit = _Edit(model, self._matches, plan)
@@ -77,7 +77,7 @@ class OnnxQuantizer:
         return tuple(missing)
 
     def write_half(self, contract: Contract, file: Path) -> None:
-        """Write a file that computes in float, with weights in half precision, which the runtime decodes at load."""
+        """Write a float file with weights in half precision, which the runtime decodes when it loads the file."""
         model = ModelProto()
         model.CopyFrom(self._model)
         decoding = list(_halved(model.graph))
@@ -87,7 +87,7 @@ class OnnxQuantizer:
         _save(model, contract, file)
 
     def _find_layers(self, graph: fx.GraphModule) -> Iterator[tuple[str, tuple[str, str, float]]]:
-        """By layer: the file's node (by its output), the constant that holds its weights, and their factor."""
+        """For each layer: the file's node (by its output), the constant with its weights, and their factor."""
         free = {
             node.output[0]: (node.input[1], values.T if node.op_type == "MatMul" else values)
             for node in self._model.graph.node
@@ -106,7 +106,7 @@ def _save(model: ModelProto, contract: Contract, file: Path) -> None:
 
 
 def _halved(graph: GraphProto) -> Iterator[NodeProto]:
-    """Put matrices and filters that half precision can hold into it; gives the operators that decode them."""
+    """Store matrices and filters in half precision if it can hold them; yields the operators that decode them."""
     for constant in graph.initializer:
         values, name = numpy_helper.to_array(constant), constant.name
         if values.dtype != np.float32 or values.ndim < _LEAST_DIMENSIONS:
@@ -119,7 +119,7 @@ def _halved(graph: GraphProto) -> Iterator[NodeProto]:
 
 
 def _pool_globally(model: ModelProto) -> None:
-    """Turn means over rows and columns into global pools, which have an integer kernel."""
+    """Replace means over rows and columns by global pools, which have an integer kernel."""
     constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     for node in model.graph.node:
         axes = constants.get(node.input[1]) if node.op_type == "ReduceMean" and len(node.input) > 1 else None
@@ -156,7 +156,7 @@ def _tensors(model: ModelProto, images_NHWC: NDArray[np.uint8]) -> list[tuple[st
 
 
 class _Edit:
-    """Puts a plan into a model, one layer and one tensor at a time."""
+    """Writes a plan into a model, layer by layer and tensor by tensor."""
 
     def __init__(self, model: ModelProto, matches: dict[str, Match], plan: Plan) -> None:
         self._graph = model.graph
@@ -173,7 +173,7 @@ class _Edit:
         self._pixels: str | None = None
 
     def read_pixels(self, point: str) -> None:
-        """Let the network read the pixels as they are: they are the codes of its input."""
+        """Feed the pixels to the network directly: they are the codes of its input."""
         *earlier, last = (name for name, match in self._matches.items() if match.node == point)
         for name in earlier:
             self._grids.pop(name, None)
@@ -183,7 +183,7 @@ class _Edit:
         self._pixels = last
 
     def round_layer(self, output: str, weight: str, factor: float, rounded: RoundedLayer, layer: Layer) -> None:
-        """Replace a layer's weights by integers, and its bias by one in the steps of its sums."""
+        """Replace a layer's weights by integers, and its bias by integers in the scale of its sums."""
         node = self._makers[output]
         source = node.input[0]
         steps_O = rounded.scales_O.numpy() * np.float32(factor)
@@ -197,7 +197,7 @@ class _Edit:
             return
         node.input[1] = self._store(output, f"{weight}_codes", rounded.codes.numpy(), steps_O, 0)
         bias_O = self._bias(node) + shift_O
-        if grid := self._grids.get(source):  # the runtime's integer kernels want the bias as integers, too
+        if grid := self._grids.get(source):  # the runtime's integer kernels need an integer bias
             sums_O = steps_O * np.float32(grid.scale)
             codes_O = np.rint(bias_O / sums_O).clip(-(2**31), 2**31 - 1).astype(np.int32)
             bias = self._store(output, f"{weight}_bias_codes", codes_O, sums_O, 0)
@@ -214,7 +214,7 @@ class _Edit:
         steps_O: NDArray[np.float32],
         shift_O: NDArray[np.float32],
     ) -> None:
-        """Turn a matrix product into operators of which the runtime makes one that rounds inputs as they come."""
+        """Replace a matrix product by operators that the runtime fuses into one with dynamically quantized inputs."""
         source, output, adds = node.input[0], node.output[0], node.op_type == "Gemm"
         output = output if adds else self._shifted(node, shift_O)
         codes, scale, zero, sums, floats, steps = (f"{output}_{name}" for name in _DYNAMIC)
@@ -235,7 +235,7 @@ class _Edit:
         node.CopyFrom(last)
 
     def finish(self) -> None:
-        """Put the pairs in, and leave out what nobody reads any more."""
+        """Insert the pairs, and remove what is no longer read."""
         nodes: list[NodeProto] = []
         for node in self._graph.node:
             is_float_layer = node.op_type in _LAYERS and node.input[1] in self._constants
@@ -253,7 +253,7 @@ class _Edit:
         del self._graph.value_info[:]
 
     def _hidden(self, node: NodeProto) -> list[NodeProto]:
-        """A sum of one tensor before a float layer; else the runtime rounds a layer between pairs by itself."""
+        """A sum of one tensor before a float layer; without it the runtime quantizes a layer between pairs."""
         source, node.input[0] = node.input[0], f"{node.output[0]}_source"
         return [helper.make_node("Sum", [source], [node.input[0]])]
 
@@ -270,7 +270,7 @@ class _Edit:
         ]
 
     def _store(self, reader: str, name: str, codes: NDArray[Any], steps_O: NDArray[np.float32], axis: int) -> str:
-        """Keep integers, and give the name of what they stand for."""
+        """Store integers; returns the name of their dequantized values."""
         inputs = [
             self._keep(name, np.ascontiguousarray(codes)),
             self._keep(f"{name}_scale", steps_O),
@@ -308,7 +308,7 @@ class _Edit:
 
 
 def _needed(nodes: list[NodeProto], outputs: set[str]) -> list[NodeProto]:
-    """Those nodes on which the outputs depend, in the same order."""
+    """The nodes on which the outputs depend, in the same order."""
     read, kept = set(outputs), []
     for node in reversed(nodes):
         if read.intersection(node.output):

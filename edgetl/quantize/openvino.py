@@ -1,7 +1,7 @@
 """Integer OpenVINO IR: a plan's integers, written into the file that was exported in float.
 
-There a weight is an int8 constant that is scaled back to float, and a rounded activation passes a `FakeQuantize`. The
-runtime makes integer operators of these when it loads the file.
+There a weight is an int8 constant that is scaled back to float, and a quantized activation passes a `FakeQuantize`. The
+runtime turns these into integer operators when it loads the file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,16 +30,16 @@ _LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 _JOINS = ("Add", "Multiply", "Concat")
 _POOLS = ("ReduceMean", "AvgPool")
 _PASSING = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Gather", "MaxPool", "Pad")
-"""Operators whose output has only values of their first input."""
+"""Operators that only move values of their first input."""
 
 
 @dataclass(frozen=True)
 class _Site:
-    """Where a layer of the graph is in the file."""
+    """A layer of the graph in the file."""
 
     operator: str
     bias_O: NDArray[np.float32]
-    """The graph's; in the file it may also be there, times `factor`."""
+    """The graph's bias; the file may hold it multiplied by `factor`."""
 
     factor: float
     """Of the layer's output."""
@@ -48,12 +48,12 @@ class _Site:
 
 
 class OpenvinoQuantizer:
-    """Writes integer versions of one float IR. What is where in the file is found once, for any number of plans.
+    """Writes quantized versions of one float IR; its layers and tensors are identified once.
 
     Args:
         source: The float `.xml`.
         graph: The folded graph of the same network, as traced.
-        probes_NHWC: A few images, by which the file's tensors are recognised.
+        probes_NHWC: A few images that identify its tensors by their values.
 
     Raises:
         AlreadyInteger: The file is not in float.
@@ -83,7 +83,7 @@ class OpenvinoQuantizer:
         which the runtime computes in one go.
 
         Returns:
-            Names of the plan's layers that are not in the file, or not the rounded inputs that they are to have.
+            Names of the plan's layers that the file lacks, or whose inputs it does not quantize.
         """
         model = self._model.clone()
         operators = {_name(each): each for each in model.get_ops()}
@@ -101,13 +101,13 @@ class OpenvinoQuantizer:
         return tuple(self._names[node] for node in plan.layers if node not in integer)
 
     def write_half(self, contract: Contract, file: Path) -> None:
-        """Write a graph that computes in float, with weights in half precision."""
+        """Write the float graph with weights in half precision."""
         model = self._model.clone()
         embed_in_openvino(model, contract)
         self._openvino.save_model(model, file, compress_to_fp16=True)
 
     def _points(self, model: Any, plan: Plan, layers: set[str]) -> dict[str, Any]:
-        """The outputs to round, by key."""
+        """The outputs to quantize, by key."""
         points = {}
         for output in _float_outputs(model):
             match = self._matches.get(_key(output))
@@ -140,17 +140,17 @@ class _Patch:
         self._ops, self._image = ops, model.input()
 
     def round(self, output: Any, grid: Grid) -> None:
-        """Put a grid between a tensor and its readers."""
+        """Insert a grid between a tensor and its readers."""
         readers = output.get_target_inputs()
         _connect(self._rounded(output, grid).output(0), readers)
 
     def take_pixels(self, output: Any, grid: Grid) -> None:
-        """Compute the normalised image in the form in which the runtime takes pixels as codes."""
+        """Write the normalisation in the form that the runtime recognises as dequantization of the pixels."""
         centred = self._ops.subtract(self._ops.convert(self._image, "f32"), np.float32(grid.zero_point))
         _connect(self._ops.multiply(centred, np.float32(grid.scale)).output(0), output.get_target_inputs())
 
     def round_image(self, output: Any, grid: Grid, scale_C: NDArray[np.float32], shift_C: NDArray[np.float32]) -> None:
-        """Compute the normalised image from whole rows; the runtime is ten times slower when three values are a row."""
+        """Normalise whole rows at once; with rows of three channels the runtime is ten times slower."""
         height, width, channels = (size.get_length() for size in list(self._image.get_partial_shape())[1:])
         rows = self._ops.reshape(self._image, np.array([0, height, width * channels]), special_zero=True)
         scaled = self._ops.multiply(self._ops.convert(rows, "f32"), np.tile(scale_C, width))
@@ -159,7 +159,7 @@ class _Patch:
         _connect(image.output(0), output.get_target_inputs())
 
     def quantize(self, layer: Any, site: _Site, rounded: RoundedLayer) -> None:
-        """Give a layer integer weights, and the bias that goes with them."""
+        """Replace a layer's weights by integers, and adjust its bias."""
         codes, scales = _as_stored(layer, rounded.codes.numpy(), rounded.scales_O.numpy())
         weight = self._ops.convert(self._ops.constant(codes), "f32")
         _connect(self._ops.multiply(weight, scales * np.float32(site.weight_factor)).output(0), [layer.input(1)])
@@ -182,7 +182,7 @@ def _connect(output: Any, readers: Iterable[Any]) -> None:
 
 
 def _run(openvino: Any, model: Any, images_NHWC: NDArray[np.uint8]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """All tensors of a graph for some images, with their keys."""
+    """Values of all float tensors for some images, with their keys."""
     outputs = list(_float_outputs(model))
     results = [openvino.opset13.result(output) for output in outputs]
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -192,7 +192,7 @@ def _run(openvino: Any, model: Any, images_NHWC: NDArray[np.uint8]) -> Iterator[
 
 
 def _float_outputs(model: Any) -> Iterator[Any]:
-    """What is computed, from the input on."""
+    """All computed float outputs, in order."""
     for operator in model.get_ordered_ops():
         if operator.get_type_name() not in ("Constant", "Result"):
             yield from (each for each in operator.outputs() if each.get_element_type().get_type_name() == "f32")
@@ -213,7 +213,7 @@ def _sites(model: Any, graph: fx.GraphModule, matches: Mapping[str, Match]) -> I
     for operator in model.get_ordered_ops():
         if operator.get_type_name() not in _LAYERS or not _is_constant(operator.input_value(1)):
             continue
-        # Where the bias is small, both the product and the sum pass for the layer's output.
+        # If the bias is small, both the product and the sum match the layer's output.
         sums = (bias.get_node(),) if (bias := _bias(operator)) else ()
         for match in (matches.get(_key(each.output(0))) for each in (operator, *sums)):
             layer = layers.get(match.node) if match else None
@@ -223,7 +223,7 @@ def _sites(model: Any, graph: fx.GraphModule, matches: Mapping[str, Match]) -> I
 
 
 def _bias(layer: Any) -> Any | None:
-    """Where the addition behind a layer takes the bias; None if none is added."""
+    """The input of the addition behind a layer that reads the bias; None if there is no bias."""
     readers = list(layer.output(0).get_target_inputs())
     if len(readers) != 1 or readers[0].get_node().get_type_name() != "Add":
         return None
@@ -263,7 +263,7 @@ def _is_read(output: Any, layers: set[str]) -> bool:
 
 
 def _is_integer(operator: Any, layers: set[str]) -> bool:
-    """Whether an operator computes with codes, given the layers that do."""
+    """Whether an operator computes with codes, given the names of the quantized layers."""
     kind = operator.get_type_name()
     if kind in _PASSING:
         return _is_read(operator.output(0), layers)
@@ -273,7 +273,7 @@ def _is_integer(operator: Any, layers: set[str]) -> bool:
 
 
 def _origins(output: Any) -> Iterator[Any]:
-    """A tensor and those before it that have its values."""
+    """A tensor, and the tensors before it whose values it repeats."""
     yield output
     while output.get_node().get_type_name() in _PASSING:
         output = output.get_node().input_value(0)
@@ -285,7 +285,7 @@ def _has_values_of(output: Any, points: Mapping[str, Any]) -> bool:
 
 
 def _passed_on(output: Any, matches: Mapping[str, Match]) -> bool:
-    """Whether an output only passes on a tensor that matches the same one of the graph."""
+    """Whether an output repeats a tensor that matches the same node of the graph."""
     node = matches[_key(output)].node
     before = (matches.get(_key(each)) for each in _origins(output) if each != output)
     return any(match and match.node == node for match in before)

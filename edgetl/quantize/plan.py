@@ -1,4 +1,4 @@
-"""What quantization decided: for each layer its integer weights, for each rounded tensor its grid."""
+"""A plan: the integer weights of each layer, and the grid of each quantized tensor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,39 +30,40 @@ class RoundedLayer:
     """Step of each output channel."""
 
     bias_O: torch.Tensor
-    """In float; it holds what makes up for the other roundings."""
+    """In float; it includes the compensation for other roundings."""
 
     @property
     def weight(self) -> torch.Tensor:
-        """What the codes stand for."""
+        """The dequantized weights."""
         return self.codes.float() * self.scales_O.view(-1, *[1] * (self.codes.dim() - 1))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The integer form of a folded graph, which every format's writer carries out."""
+    """The integer form of a folded graph, from which every format's writer works."""
 
     layers: Mapping[str, RoundedLayer]
-    """By the name of the layer's node; a layer that is not here stays in float."""
+    """By the name of the layer's node; layers that are missing stay in float."""
 
     grids: Mapping[str, Grid]
-    """By the name of the node whose output is rounded."""
+    """By the name of the node whose output is quantized."""
 
     pixels: bool = False
     """Whether the input's codes are the pixels themselves; see `centre_pixels`."""
 
     activations: Activations = "static"
-    """Whether tensors are rounded to the grids, or what layers read to the range of each image, or nothing."""
+    """Tensors use the grids (`static`), inputs of layers use the range of each image (`dynamic`), or nothing is rounded
+    (`float`)."""
 
     alone: Mapping[str, RoundedLayer] = field(default_factory=dict)
-    """The layers with weights and biases that make up for no other layer's rounding, only for their own."""
+    """The layers without compensation for the roundings of other layers."""
 
     dead: tuple[str, ...] = field(default=())
-    """Layers whose output was the same for every calibration image and place."""
+    """Layers whose output is the same for every calibration image and position."""
 
 
 class Simulation(fx.Interpreter):
-    """Computes what integer runtimes compute from a plan, up to the rounding of their own arithmetic.
+    """Computes what integer runtimes compute from a plan, up to their own rounding of sums.
 
     Args:
         graph: The folded graph.
@@ -75,7 +76,7 @@ class Simulation(fx.Interpreter):
         self._layers: dict[str, Layer] = {layer.node.name: layer for layer in layers_of(graph)}
 
     def run_node(self, n: fx.Node) -> object:
-        """Compute a node's output, rounded where the plan says so."""
+        """Compute a node's output, and quantize it if the plan does."""
         rounded = self.rounded(n.name)
         if rounded is None:
             output = super().run_node(n)
@@ -85,7 +86,7 @@ class Simulation(fx.Interpreter):
         return self.on_grid(n.name, output)
 
     def rounded(self, name: str) -> RoundedLayer | None:
-        """A layer's integers, by its node; None if it computes in float, or is none."""
+        """A layer's integers, by its node; None if it stays in float or is no layer."""
         return self.plan.layers.get(name)
 
     def on_grid(self, name: str, values: torch.Tensor) -> torch.Tensor:

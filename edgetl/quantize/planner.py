@@ -1,4 +1,4 @@
-"""Plans for one network: its graph made ready once, then as many plans as are asked for."""
+"""Plans for one network: its graph is prepared once, for any number of plans."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,20 +31,20 @@ class Planner:
 
     def __init__(self, deployable: Deployable, contract: Contract, images_NHWC: NDArray[np.uint8]) -> None:
         self.traced = folded_graph(deployable, contract)
-        """The graph as it was traced, in which a file's tensors are found again."""
+        """The graph as traced; a file's tensors are matched with it."""
 
         self.probes_NHWC = images_NHWC[:_PROBES]
-        """Images that tell tensors apart."""
+        """Images that identify a file's tensors by their values."""
 
         self.images_NHWC = images_NHWC
         self.centred = copied(self.traced)
-        """The graph that is planned, with the mean on a whole pixel value where that can be."""
+        """The graph that is planned, with the mean moved to a whole pixel value if possible."""
 
         self._input = centre_pixels(self.centred)
 
     @property
     def layers(self) -> int:
-        """How many layers have weights to round."""
+        """Number of layers with weights."""
         return sum(1 for _ in layers_of(self.traced))
 
     def plan(
@@ -61,10 +61,10 @@ class Planner:
             settings: What may be chosen.
             advance: Called after each layer.
             part: Which of the calibration images to take.
-            change: Makes weights of a copy of the graph easier to round; the copy has to compute the same.
+            change: Changes a copy of the graph, which must still compute the same, before it is planned.
         """
         first = first_layer(self.traced)
-        # Where the first layer stays in float, its bias does, and so the mean must.
+        # A first layer in float keeps its bias, and so needs the original mean.
         pixels = (
             settings.activations == "static"
             and self._input is not None
@@ -80,5 +80,5 @@ class Planner:
         return replace(plan, pixels=pixels)
 
     def graph_of(self, plan: Plan) -> fx.GraphModule:
-        """The graph for which a plan was made."""
+        """The graph that a plan belongs to."""
         return self.centred if plan.pixels else self.traced

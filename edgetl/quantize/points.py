@@ -1,4 +1,4 @@
-"""Where activations are rounded: every tensor that an integer operator reads."""
+"""Where activations are quantized: every tensor that an integer operator reads."""
 
 from collections import Counter
 from operator import getitem
@@ -35,7 +35,7 @@ _IN_PLACE = (
     _aten.constant_pad_nd.default,
     _aten.max_pool2d.default,
 )
-"""Operators whose output has only values of their input, channel by channel."""
+"""Operators that only move or select values within a channel."""
 
 _PASSING = (
     *_IN_PLACE,
@@ -46,17 +46,17 @@ _PASSING = (
     _aten.transpose.int,
     _aten.flatten.using_ints,
 )
-"""Operators whose output has only values of their input, and so the same grid."""
+"""Operators that only move or select values, so that the output keeps the input's grid."""
 
 _MOVING = (_aten.slice.Tensor, _aten.select.int, _aten.expand.default, _aten.unbind.int, _aten.sym_size.int, getitem)
-"""Operators that compute nothing either."""
+"""Further operators that compute nothing."""
 
 
 def rounded_points(graph: fx.GraphModule) -> list[fx.Node]:
-    """Find the nodes of a folded graph whose outputs are rounded, from the input on.
+    """Find the nodes of a folded graph whose outputs are quantized, in order of computation.
 
-    These are the tensors that integer operators read, and the outputs of convolutions. A layer with a clamp behind it
-    has none of its own, and the logits stay in float: the best two may be closer than a step.
+    These are the tensors that integer operators read, and the outputs of convolutions. The output of a layer before a
+    clamp is never stored, and logits stay in float: the best two may be closer than a step.
     """
     points: set[fx.Node] = set()
     for node in graph.graph.nodes:
@@ -67,14 +67,14 @@ def rounded_points(graph: fx.GraphModule) -> list[fx.Node]:
 
 
 def root_of(node: fx.Node) -> fx.Node:
-    """The node that computed the values that this one passes on."""
+    """The node that computed the values of this one."""
     while node.op == "call_function" and node.target in _PASSING:
         node = node.args[0]  # type: ignore[assignment]  # these operators take a tensor first
     return node
 
 
 def float_operators(graph: fx.GraphModule) -> Counter[str]:
-    """Count the operators between the image and the logits that have no integer form, by name."""
+    """Count the operators between image and logits without an integer form, by name."""
     computed = [node for node in graph.graph.nodes if node.op == "call_function"]
     inside = computed[computed.index(input_point(graph)) + 1 : -1]  # the last one makes probabilities of the logits
     return Counter(operator_name(node) for node in inside if not _has_integers(node))
@@ -85,7 +85,7 @@ def _has_integers(node: fx.Node) -> bool:
 
 
 def operator_name(node: fx.Node) -> str:
-    """What an operator is called in PyTorch."""
+    """An operator's name in PyTorch."""
     name = str(getattr(node.target, "__name__", node.target)).partition(".")[0]
     return "batch_norm" if "batch_norm" in name else name.strip("_")
 
@@ -101,14 +101,14 @@ def is_gate(node: fx.Node) -> bool:
 
 
 def output_point(layer: fx.Node) -> fx.Node:
-    """The node that gives a layer's output as it is stored: the clamp behind it, or the layer itself."""
+    """The node of a layer's stored output: the clamp behind it, or the layer itself."""
     return next(iter(layer.users)) if _is_clamped(layer) else layer
 
 
 def scaled_with(node: fx.Node) -> list[fx.Node]:
-    """The inputs whose channels, scaled by positive factors, scale the node's output by the same; empty if none do.
+    """The inputs whose channels can be scaled by positive factors if the node's output is scaled alike; empty if none.
 
-    A ReLU6 is not among them: its 6 would have to move, too.
+    Not those of a ReLU6: its 6 would have to be scaled, too.
     """
     inputs = [source for source in node.all_input_nodes if source.op == "call_function"]
     if node.target is _aten.add.Tensor:
@@ -121,20 +121,20 @@ def scaled_with(node: fx.Node) -> list[fx.Node]:
 
 
 def _is_gated(operands: list[fx.Node]) -> bool:
-    """Whether a product is of a tensor and a gate that does not come from the same tensor, as in squeeze-and-excite."""
+    """Whether a product is of a tensor and a gate that is not computed from it directly, as in squeeze-and-excite."""
     gates = [source for source in operands if is_gate(source)]
     others = [source for source in operands if not is_gate(source)]
     return len(gates) == len(others) == 1 and gates[0].args[0] is not others[0]
 
 
 def _is_flattening(node: fx.Node) -> bool:
-    """Whether channels of one value each become a vector."""
+    """Whether an image of one pixel becomes a vector of channels."""
     before, after = (tuple(each.meta["val"].shape) if "val" in each.meta else () for each in (root_of(node), node))
     return len(before) == 4 and len(after) == 2 and before[1] == after[1]
 
 
 def label_of(node: fx.Node) -> str:
-    """The name of the layer that a tensor comes from, for people; of several the last one."""
+    """For people: the name of the last layer that a tensor comes from."""
     while node.op == "call_function" and not is_layer(node):
         node = max(source for source in node.all_input_nodes if source.op != "get_attr")
     return layer_name(node) if is_layer(node) else "input"

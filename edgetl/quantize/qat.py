@@ -1,7 +1,7 @@
-"""Quantization-aware training: the student goes on learning from its teacher as the integers that it will be.
+"""Quantization-aware training: the student continues to learn from its teacher with every rounding in place.
 
-BatchNorm is folded, every rounding is in place (Jacob et al., 2018, arXiv 1712.05877), and what is trained is the plan
-itself: all formats get the same integers, and nothing is estimated or converted afterwards.
+BatchNorm is folded and all roundings are simulated (Jacob et al., 2018, arXiv 1712.05877). The plan itself is trained,
+so all formats get the same integers, and nothing is estimated or converted afterwards.
 """
 
 from dataclasses import replace
@@ -28,14 +28,14 @@ _TITLE = "Quantization-aware training"
 
 
 def train_aware(context: StageContext, graph: fx.GraphModule, plan: Plan) -> tuple[Plan, list[Record]]:
-    """Train a plan on the run's training images; a killed training goes on where it was.
+    """Train a plan on the run's training images; a killed training resumes.
 
-    The loss is the distillation's, on the teacher's stored answers; without a teacher it is the labels'.
+    The loss is that of the distillation, on the teacher's stored answers; without a teacher, that of the labels.
 
     Args:
         context: The stage's context.
-        graph: What the plan is for.
-        plan: Where to start; its weights have to be fit for sums of 16 bits, so that every format can have them.
+        graph: The graph that the plan belongs to.
+        plan: The start; its weights must fit 16-bit sums, so that every format can use them.
 
     Returns:
         The plan, and one record per epoch.
@@ -52,12 +52,12 @@ def train_aware(context: StageContext, graph: fx.GraphModule, plan: Plan) -> tup
 
 
 def _as_distilled(recipe: Recipe) -> Recipe:
-    """The recipe whose question the teacher has answered already; only what it asks is of use here."""
+    """The recipe of the distillation, whose answers are stored; pixels are not kept again."""
     return recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"keep_pixels": "never"})})
 
 
 def _short(recipe: Recipe) -> Recipe:
-    """The recipe of this training: a few epochs at a small rate, and no losses that look inside the student."""
+    """The recipe of this training: few epochs, a small learning rate, no losses on the student's features."""
     losses = {name: weight for name, weight in recipe.distill.loss.items() if name not in FEATURE_LOSSES}
     student = {
         "epochs": recipe.quantize.qat_epochs,

@@ -1,4 +1,4 @@
-"""The receipt: what each rung cost and gave in each format, and what to think of it."""
+"""The receipt: the cost and the result of each rung in each format, with warnings."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ __all__ = ["Refused", "receipt", "shortfall"]
 
 @dataclass(frozen=True)
 class Refused:
-    """A scheme that a format is not given."""
+    """A scheme that is not written in a format."""
 
     format: Format
     precision: Scheme
@@ -35,14 +35,14 @@ def receipt(
     spread: Spread | None,
     warnings: Sequence[str],
 ) -> dict[str, Any]:
-    """Put together what `quantize.json` keeps.
+    """Make the content of `quantize.json`.
 
     Args:
-        trials: What judged.
-        contenders: What was made, or was to be.
-        refused: What was not even tried.
-        spread: Of the calibration; None if nothing was calibrated.
-        warnings: What else the user should know.
+        trials: Judged the files.
+        contenders: All files, made or only attempted.
+        refused: Schemes that were not attempted.
+        spread: Spread between calibrations; None if nothing climbed.
+        warnings: Further warnings for the user.
     """
     climbed = [each for each in contenders if isinstance(each, Open)]
     sensitivities = next((each.family.sensitivities for each in climbed if each.family.sensitivities), None)
@@ -68,7 +68,7 @@ def receipt(
 
 
 def shortfall(contenders: Sequence[Contender], limits: Limits) -> str:
-    """What is out of bounds at the end, in one line; empty if nothing is."""
+    """The files outside the limits, in one line; empty if there are none."""
     return "; ".join(f"{each.file.name}: {_short(each, limits)}" for each in contenders if not each.passed)
 
 

@@ -1,7 +1,7 @@
-"""Reconstruction: tune biases, steps and weights of a plan together, so that its answers come back to the float ones.
+"""Reconstruction: tune biases, steps and weights of a plan together to reproduce the float network's answers.
 
-Where AdaRound (Nagel et al., 2020, arXiv 2004.10568) reconstructs layer by layer, here the whole network is tuned for
-its own float answers; no labels are needed.
+AdaRound (Nagel et al., 2020, arXiv 2004.10568) reconstructs layer by layer; here the whole network is tuned at once. No
+labels are needed.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ __all__ = ["reconstruct"]
 _BATCH_PIXELS = 16 * 224 * 224
 _LARGEST_BATCH = 32
 _BIAS_RATE, _STEP_RATE, _WEIGHT_RATE = 0.02, 2e-3, 3e-3
-"""Of biases in steps of the layer's output, of steps in their logarithm, of weights in their steps."""
+"""Learning rates: of biases in steps of the layer's output, of steps in their logarithm, of weights in their steps."""
 
 
 def reconstruct(
@@ -37,10 +37,10 @@ def reconstruct(
     """Tune a plan.
 
     Args:
-        graph: What the plan is for.
-        plan: Where to start.
+        graph: The graph that the plan belongs to.
+        plan: The start.
         width: Bounds on the weights.
-        images_NHWC: Images, `(N, H, W, 3)`; each step sees some of them, shifted a little.
+        images_NHWC: Images, `(N, H, W, 3)`; each step uses a random part of them, slightly shifted.
         steps: Optimizer steps.
         seed: Seeds the choice of images.
         advance: Called after each step.
@@ -66,7 +66,7 @@ def reconstruct(
 
 
 def _groups(tuned: TrainablePlan) -> list[dict[str, object]]:
-    """Parameters with their rates."""
+    """Parameters with their learning rates."""
     groups: list[dict[str, object]] = [{"params": list(tuned.steps.values()), "lr": _STEP_RATE}]
     for name, weight_step, output_step in tuned.layers_with_steps():
         groups.append({"params": [tuned.biases[name]], "lr": _BIAS_RATE * output_step})
@@ -75,7 +75,7 @@ def _groups(tuned: TrainablePlan) -> list[dict[str, object]]:
 
 
 def _shifted(images_NHWC: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """The images moved by up to a sixteenth of the side, their edges drawn out."""
+    """The images shifted by up to a sixteenth of the side, with repeated edges."""
     height, width = images_NHWC.shape[1:3]
     down, right = (int(random.integers(-(side // 16), side // 16 + 1)) for side in (height, width))
     rows = (np.arange(height) + down).clip(0, height - 1)

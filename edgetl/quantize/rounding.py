@@ -7,18 +7,29 @@ from edgetl.quantize.widths import Width
 __all__ = ["input_products", "lattice_step", "round_weights", "weight_scales"]
 
 _SHRINKS = torch.linspace(0.5, 1.0, 26)
+"""Steps that are tried, relative to the least one that clips nothing."""
+
 _POWER = 2.4
+"""Exponent of the error, from the reference implementation of GPTQ (Frantar et al., 2023)."""
+
 _DAMPING = 0.01
+"""Of the inputs' mean variance, added to each variance: GPTQ's default (Frantar et al., 2023)."""
+
 _SMALLEST = 1e-10
+"""Least step, for channels whose weights are all zero."""
+
 _LARGEST_LATTICE = 511
+"""Largest code of evenly spaced weights; with many more codes, almost any weights would seem evenly spaced."""
+
 _BLOCK = 64
+"""Columns that are rounded before the rest is updated; only speed depends on it."""
 
 
 def weight_scales(weight: torch.Tensor, width: Width) -> torch.Tensor:
     """Choose a step for each output channel.
 
-    Weights that already lie on evenly spaced values (they come from a network that was trained for, or read from, an
-    integer model) keep their step, and lose nothing. For the others the step is the one with the least error.
+    Weights that already lie on evenly spaced values, as in a network trained for or read from an integer model, keep
+    their step and lose nothing. For others the step has the least error.
 
     Args:
         weight: `(O, ...)`.
@@ -62,8 +73,8 @@ def round_weights(
 ) -> torch.Tensor:
     """Round weights to codes.
 
-    With the inputs' products, each weight's rounding error is made up for by the weights not yet rounded, so that the
-    layer's output changes least (GPTQ: Frantar et al., 2023, arXiv 2210.17323); without, each goes to the nearest code.
+    With the inputs' products, the weights not yet rounded compensate for each weight's rounding error, so that the
+    layer's output changes least (GPTQ: Frantar et al., 2023, arXiv 2210.17323); without, each gets the nearest code.
 
     Args:
         weight: `(O, ...)`.
@@ -90,7 +101,7 @@ def _compensated(rows_OI: torch.Tensor, products: torch.Tensor, width: Width) ->
     products = products if own else products[None]
     size = rows_OI.shape[1]
     diagonal = torch.diagonal(products, dim1=1, dim2=2)
-    # Inputs that vary most are rounded first, while there are many weights left to make up for it.
+    # Inputs that vary most are rounded first, while there are many weights left to compensate.
     order = torch.arange(size) if own else diagonal[0].argsort(descending=True)
     damping = _DAMPING * diagonal.mean(1).clamp_min(1e-9)
     damped = products[:, order][:, :, order] + damping[:, None, None] * torch.eye(size, dtype=products.dtype)
@@ -106,6 +117,6 @@ def _compensated(rows_OI: torch.Tensor, products: torch.Tensor, width: Width) ->
             error_O = (rest_OI[:, column] - codes_OI[:, place]) / spread[:, column, column]
             rest_OI[:, column + 1 : stop] -= error_O[:, None] * spread[:, column, column + 1 : stop]
             errors[:, column - start] = error_O
-        # The columns behind a block hear of its errors all at once.
+        # The columns behind a block receive its errors all at once.
         rest_OI[:, stop:] -= torch.einsum(to_rest, errors, spread[:, start:stop, stop:])
     return codes_OI

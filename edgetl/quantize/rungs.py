@@ -1,4 +1,4 @@
-"""The rungs of the ladder: ways to an integer network that answers as the float one does, in order of their cost."""
+"""The rungs of the ladder: ways to bring the quantized network's answers closer to float, in order of their cost."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,21 +25,21 @@ __all__ = ["RUNGS", "Climb", "Draft", "measured"]
 _ESTIMATORS: tuple[Ranges, ...] = ("mse", "entropy", "percentile", "minmax")
 _SENSITIVITY_IMAGES = 64
 _MOST_UNITS = 0.5
-"""Of all; a network with more of it in float is hardly an integer one."""
+"""Of all parts; with more in float, a network is hardly quantized."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A plan that is worth judging."""
+    """A plan to judge."""
 
     plan: Plan | None
-    """None if the rung found nothing better than what was there."""
+    """None if the rung found nothing better."""
 
     note: str
     """What was chosen, for people."""
 
     in_float: tuple[str, ...] = ()
-    """What was left in float on purpose."""
+    """Layers left in float on purpose."""
 
 
 _NOTHING = Draft(None, "nothing better")
@@ -47,20 +47,20 @@ _NOTHING = Draft(None, "nothing better")
 
 @dataclass(frozen=True)
 class Climb:
-    """What the rungs are given."""
+    """Input of the rungs."""
 
     context: StageContext
     trained: dict[frozenset[str], Draft] = field(default_factory=dict)
-    """What quantization-aware training gave, by the layers that stayed in float; one training is for all formats."""
+    """Results of quantization-aware training, by the layers that stay in float; one training serves all formats."""
 
     @property
     def config(self) -> QuantizeConfig:
-        """The bounds and options."""
+        """The options of quantization."""
         return self.context.recipe.quantize
 
     @property
     def reporter(self) -> Reporter:
-        """Hears the progress."""
+        """Receives the progress."""
         return self.context.reporter
 
 
@@ -117,7 +117,7 @@ def _reconstruction(climb: Climb, family: Family) -> Iterator[Draft]:
 
 
 def _mixed(climb: Climb, family: Family) -> Iterator[Draft]:
-    """What costs most left in float: one part, then two, four and so on."""
+    """The most costly parts left in float: one, then two, four and so on."""
     found = sorted(measured(family, climb.reporter), key=lambda each: -each.alone.divergence)
     count = 1
     while count <= _MOST_UNITS * len(found):
@@ -155,7 +155,7 @@ def _qat(climb: Climb, family: Family) -> Iterator[Draft]:
         yield _NOTHING
         return
     if family.in_float not in climb.trained:
-        # What fits sums of 16 bits fits all others.
+        # Weights that fit 16-bit sums fit every format.
         settings = SweepSettings(paired_width, family.ranges, in_float=family.in_float)
         plan = family.unscaled if family.width is paired_width else family.planner.plan(settings)
         plan, records = train_aware(climb.context, family.planner.graph_of(plan), plan)
@@ -165,7 +165,7 @@ def _qat(climb: Climb, family: Family) -> Iterator[Draft]:
 
 
 def measured(family: Family, reporter: Reporter) -> list[Sensitivity]:
-    """What each part of a family's plan costs, from the input on; measured once."""
+    """The cost of each part of a family's plan, in order of computation; measured once."""
     if family.sensitivities is None:
         graph, plan, images_NHWC = family.planner.graph_of(family.unscaled), family.unscaled, family.planner.images_NHWC
         few_NHWC = images_NHWC[: affordable_count(_SENSITIVITY_IMAGES, *images_NHWC.shape[1:3])]

@@ -1,5 +1,4 @@
-"""The receipt's file: its name, the version of its content, and what it says of each file, for readers without the
-libraries that make it."""
+"""The receipt's file: its name, its schema version, and how to read it without the libraries that make it."""
 
 from typing import Any
 
@@ -104,7 +103,7 @@ def read_receipt(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def shortfalls_of(folder: RunFolder, limits: Limits) -> dict[str, list[str]]:
-    """What is out of the limits on the validation images, by file; a proof on other images may not be silent about it.
+    """What is outside the limits on the validation images, by file; a proof on other images must mention it.
 
     Raises:
         DamagedFile: The receipt was changed, or is another edgetl's.

@@ -1,10 +1,10 @@
-"""Ways to keep numbers in fewer bits that need no ladder, and why some runtimes are not given some of them.
+"""Schemes without a ladder, and the reasons to refuse some of them in some formats.
 
-| scheme | weights | activations | what it is for |
+| scheme | weights | activations | purpose |
 |---|---|---|---|
 | `w8a8` | 8 bits | 8 bits, ranges from calibration images | speed and size, see `ladder.py` |
-| `fp16` | half precision | float | half the size, the time and the answers of float |
-| `w8` | 8 bits | float | a quarter of the size, the time of float |
+| `fp16` | half precision | float | half the size; time and answers of float |
+| `w8` | 8 bits | float | a quarter of the size; time of float |
 | `dynamic` | 8 bits | 8 bits, ranges from each image | speed of networks of matrix products |
 """
 
@@ -35,15 +35,17 @@ _REASONS: dict[tuple[Scheme, Format], str] = {
     ("dynamic", "openvino"): "OpenVINO rounds activations by itself where that is faster; give it w8",
 }
 _MATRIX_SHARE = 0.5
+"""Of the multiplications; below, `dynamic` leaves most of the network in float."""
+
 _IMAGES = 64
-"""Calibration images for weights alone: more change little, and float tensors of all are in memory at once."""
+"""Calibration images for weights alone: more change little, and the float tensors of all are in memory at once."""
 
 
 def refusal(scheme: Scheme, name: Format, graph: fx.GraphModule) -> str:
-    """Why a runtime would gain nothing from a scheme, for the user; empty if it would.
+    """The reason to refuse a scheme, for the user; empty if the format gains from it.
 
     Args:
-        scheme: What was asked for.
+        scheme: The scheme.
         name: The format.
         graph: The folded network.
     """
@@ -55,14 +57,14 @@ def refusal(scheme: Scheme, name: Format, graph: fx.GraphModule) -> str:
 
 
 def _matrix_share(graph: fx.GraphModule) -> float:
-    """The part of a network's multiplications that is in matrix products, as a fraction of 1."""
+    """The part of a network's multiplications in matrix products, as a fraction of 1."""
     counts = {layer: layer.weight.numel() * _places(layer) for layer in layers_of(graph)}
     products = sum(count for layer, count in counts.items() if not layer.is_convolution)
     return products / sum(counts.values())
 
 
 def _places(layer: Layer) -> int:
-    """How often a layer's weights are used for one image."""
+    """The number of positions at which a layer's weights are used in one image."""
     shape = layer.node.meta["val"].shape
     places = 1
     for size in shape[2:] if layer.is_convolution else shape[1:-1]:
@@ -71,11 +73,11 @@ def _places(layer: Layer) -> int:
 
 
 class SchemeWriter:
-    """Writes files in schemes that need no ladder; a plan is made once for all formats that can have it.
+    """Writes files in schemes without a ladder; formats that can share a plan do.
 
     Args:
         planner: Makes plans.
-        contract: Goes into the files.
+        contract: Is embedded in the files.
     """
 
     def __init__(self, planner: Planner, contract: Contract) -> None:
@@ -90,8 +92,8 @@ class SchemeWriter:
         Args:
             scheme: `fp16`, `w8` or `dynamic`.
             quantizer: Of the format.
-            width: Bounds on weights that meet rounded inputs.
-            file: Where to.
+            width: Bounds on weights whose inputs are quantized.
+            file: The file to write.
         """
         if scheme == "fp16":
             quantizer.write_half(self._contract, file)

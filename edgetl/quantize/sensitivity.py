@@ -1,4 +1,4 @@
-"""Which roundings cost the most: each alone in the float network, and each left out of the integer one."""
+"""The cost of each rounding: alone in the float network, and left out of the quantized network."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,24 +16,24 @@ from edgetl.quantize.points import input_point, label_of, operator_name, output_
 __all__ = ["Cost", "Sensitivity", "Unit", "divergence", "measure", "relaxed", "units_of"]
 
 _CHUNK_PIXELS = 8 * 224 * 224
-"""Images whose every tensor is kept at once."""
+"""Pixels of the images whose tensors are all kept at once."""
 _SMALLEST = np.float32(1e-12)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What can be left in float by itself: a tensor, and the weights of the layer that makes it."""
+    """A part that can be left in float by itself: a tensor, and the weights of the layer that computes it."""
 
     name: str
-    """For people: the layer's name, with the operator's behind it where that is another one."""
+    """For people: the layer's name, followed by the operator's if it is another one."""
 
     nodes: frozenset[str]
-    """Names of the layer's node and of the node that gives the tensor; one of them where there is only one."""
+    """Names of the layer's node and of the node that computes the tensor; one name if only one exists."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What rounding does to the answers."""
+    """The effect of rounding on the answers."""
 
     sqnr_db: float
     """Signal to noise of the logits, in dB."""
@@ -47,18 +47,18 @@ class Cost:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What one unit costs."""
+    """The cost of one unit."""
 
     unit: Unit
     alone: Cost
-    """Only this unit rounded, with nothing in weights and bias that would make up for roundings before it."""
+    """Only this unit is rounded; weights and bias compensate for no earlier rounding."""
 
     without: Cost
-    """All but this unit rounded, and what then has to stay in float with it; the plan's biases stay."""
+    """All is rounded but this unit and the layers that must stay in float with it; the plan's biases stay."""
 
 
 def units_of(graph: fx.GraphModule, plan: Plan) -> list[Unit]:
-    """The units of a plan, from the input on; the image itself, and what reads it, stay as they are."""
+    """The units of a plan, in order of computation, without the image and the layer that reads it."""
     units: list[Unit] = []
     taken = {input_point(graph).name}
     if plan.pixels:
@@ -85,7 +85,7 @@ def _title(node: fx.Node) -> str:
 
 
 def relaxed(graph: fx.GraphModule, plan: Plan, units: Collection[Unit]) -> Plan:
-    """Leave units in float, and with them the layers that read or make a tensor that is no longer rounded."""
+    """Leave units in float, with the layers that read or write a tensor that is no longer quantized."""
     gone = frozenset().union(*(unit.nodes for unit in units))
     grids = {name: grid for name, grid in plan.grids.items() if name not in gone}
     nodes = {node.name: node for node in graph.graph.nodes}
@@ -99,7 +99,7 @@ def relaxed(graph: fx.GraphModule, plan: Plan, units: Collection[Unit]) -> Plan:
 
 
 def measurements(graph: fx.GraphModule, plan: Plan, images_NHWC: NDArray[np.uint8]) -> int:
-    """How often `measure` will call `advance`."""
+    """The number of times that `measure` calls `advance`."""
     return len(units_of(graph, plan)) * len(_parts(images_NHWC))
 
 
@@ -109,7 +109,7 @@ def measure(
     """Measure every unit of a plan, in simulation.
 
     Args:
-        graph: What the plan is for.
+        graph: The graph that the plan belongs to.
         plan: The plan.
         images_NHWC: Images, `(N, H, W, 3)`; no labels are needed.
         advance: Called after each unit and part of the images.
@@ -164,7 +164,7 @@ def _all_but(graph: fx.GraphModule, plan: Plan, unit: Unit, layers: Mapping[str,
 
 
 class _Kept(Simulation):
-    """A simulation that keeps every tensor, so that another plan is computed only from where it differs."""
+    """A simulation that keeps every tensor, so that another plan is computed only where it differs."""
 
     def __init__(self, graph: fx.GraphModule, plan: Plan) -> None:
         super().__init__(graph, plan)
@@ -205,7 +205,7 @@ def divergence(reference_NK: NDArray[np.float32], answers_NK: NDArray[np.float32
 
 
 def _logits(probabilities_NK: _Answers) -> NDArray[np.float64]:
-    """Logits about their mean, which is what the probabilities still tell."""
+    """Logits minus their mean, as far as probabilities determine them."""
     logits_NK: NDArray[np.float64] = np.log(probabilities_NK.clip(_SMALLEST)).astype(float)
     logits_NK -= logits_NK.mean(1, keepdims=True)
     return logits_NK

@@ -1,4 +1,4 @@
-"""Whether the choice of calibration images decides the accuracy: plans of three disjoint thirds, compared."""
+"""Whether the choice of calibration images decides the accuracy: plans from three disjoint thirds are compared."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,18 +13,18 @@ __all__ = ["Spread", "calibration_spread"]
 
 _PARTS = 3
 _CHANCE_IMAGES = 2.5
-"""One or two answers more or less say nothing."""
+"""A difference of one or two answers is within noise."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What plans of different calibration images give, in simulation."""
+    """Scores of plans from different calibration images, in simulation."""
 
     images: int
-    """Calibration images of each."""
+    """Calibration images of each plan."""
 
     judged_images: int
-    """Images that they are compared by."""
+    """Images on which they are compared."""
 
     scores: tuple[Score, ...]
 
@@ -35,7 +35,7 @@ class Spread:
         return max(found) - min(found)
 
     def decides(self, max_drop: float) -> bool:
-        """Whether the choice of images moves top-1 by more than is allowed, and by more than chance images would."""
+        """Whether the choice of images moves top-1 by more than the limit and by more than noise."""
         return self.top1 > max(max_drop, _CHANCE_IMAGES / self.judged_images)
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,8 +47,8 @@ def calibration_spread(family: Family, held_out: HeldOut, reporter: Reporter) ->
     """Quantize by the first rung with each third of the calibration images.
 
     Args:
-        family: What was quantized with all of them.
-        held_out: Images to compare by.
+        family: Was quantized with all calibration images.
+        held_out: Images on which plans are compared.
         reporter: Shows progress.
     """
     planner = family.planner

@@ -1,4 +1,4 @@
-"""Write compressed versions of every float artifact of the run, and a receipt of what they took and cost."""
+"""Write quantized versions of every float artifact of the run, and a receipt."""
 
 from collections.abc import Callable
 from functools import partial
@@ -37,10 +37,11 @@ __all__ = ["run"]
 
 _BATCH_IMAGES = 64
 _HELD_OUT = 128
+"""Validation images in memory: plans are compared by divergence, which needs fewer images than top-1."""
 
 
 def run(context: StageContext) -> StageResult:
-    """Write `model.w8a8.*` or what else the recipe's schemes ask for; and `calibration.json` and `quantize.json`.
+    """Write the files of the recipe's schemes, such as `model.w8a8.*`, with `calibration.json` and `quantize.json`.
 
     Raises:
         RunFolderError: Nothing was exported yet.
@@ -86,7 +87,7 @@ def run(context: StageContext) -> StageResult:
 def _sorted_out(
     context: StageContext, formats: tuple[Format, ...], planner: Planner
 ) -> tuple[list[tuple[Scheme, Format]], list[Refused]]:
-    """What of the recipe's schemes is made, and what is refused."""
+    """The schemes and formats to make, and those refused."""
     wanted = [(scheme, name) for scheme in context.recipe.quantize.scheme for name in formats]
     reasons = {each: refusal(*each, planner.traced) for each in wanted}
     refused = [Refused(name, scheme, reason) for (scheme, name), reason in reasons.items() if reason]
@@ -105,7 +106,7 @@ def _record(context: StageContext, calibration: Calibration) -> None:
 
 
 def _judges(context: StageContext, index: ImageIndex, deployable: Deployable) -> tuple[Judge, HeldOut]:
-    """Validation images: all that files are judged by, and a part of them in memory, by which plans are compared."""
+    """A judge of files on the validation images, and a part of these in memory, on which plans are compared."""
     contract, wanted = context.contract, context.recipe.quantize.validation_images
     samples = balanced_samples(index.split("val"), wanted, seed=context.recipe.seed)
     files = [index.file(sample) for sample in samples]
@@ -123,12 +124,12 @@ def _judges(context: StageContext, index: ImageIndex, deployable: Deployable) ->
 
 
 class _Work:
-    """What files are made with; each part is made once.
+    """Plans and writers of files; each is made once.
 
     Args:
         context: The stage's.
         planner: Makes plans.
-        held_out: Images by which plans are compared.
+        held_out: Images on which plans are compared.
         sources: Float files by format.
     """
 
@@ -139,7 +140,7 @@ class _Work:
         self._families: dict[tuple[Callable[[Layer], Width], frozenset[str]], Family] = {}
 
     def contender(self, name: Format, scheme: Scheme) -> Contender:
-        """A file that is to be made; `w8a8` climbs, in the family of those that compute alike."""
+        """A file to be made; one in `w8a8` climbs, in the family of formats with the same plan."""
         file = self._context.out / f"model.{scheme}{SUFFIX[name]}"
         if scheme != "w8a8":
             return Contender(name, scheme, file)
@@ -147,12 +148,12 @@ class _Work:
         family = self._family(width, frozenset())
         with TemporaryDirectory(dir=self._context.out, prefix=".draft-") as folder, quiet():
             missing = quantizer.write(family.plan, self._context.contract, Path(folder, file.name))
-        if missing:  # what was to be rounded and is not, the other layers must not make up for
+        if missing:  # other layers must not compensate for roundings that are missing in the file
             family = self._family(width, frozenset(missing))
         return Open(name, scheme, file, quantizer, family)
 
     def writer(self, each: Contender) -> Callable[[Path], tuple[str, ...]]:
-        """What writes a file that does not climb."""
+        """A function that writes a file that does not climb."""
         width = width_for(each.name, self._context.target)
         return partial(self._schemes.write, each.precision, self._quantizer(each.name), width)
 

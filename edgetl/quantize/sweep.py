@@ -1,7 +1,7 @@
-"""Post-training quantization, layer after layer: each one is rounded for the inputs that the rounded ones give it.
+"""Post-training quantization, layer after layer: each is rounded for the inputs that the rounded layers produce.
 
-All calibration images go through the network together, one operator at a time, so that every choice is made once and
-with everything before it as the device will compute it. Beside them go the same images in float, to compare with.
+All calibration images pass the network together, operator by operator, so that every choice is made once, with
+everything before it as the device will compute it. The same images pass in float beside them, for comparison.
 """
 
 from collections.abc import Callable
@@ -40,8 +40,8 @@ class SweepSettings:
     """How activation ranges are chosen."""
 
     compensate: bool = True
-    """Whether weights make up for other roundings, so that the layer's output changes least, instead of each going to
-    its nearest code."""
+    """Whether weights compensate for other roundings, so that the layer's output changes least; otherwise each gets its
+    nearest code."""
 
     in_float: frozenset[str] = frozenset()
     """Names of layers that are not rounded."""
@@ -50,7 +50,7 @@ class SweepSettings:
     """Nodes whose outputs are not rounded."""
 
     activations: Activations = "static"
-    """What becomes of activations; only static ones have grids."""
+    """How activations are quantized; only `static` ones have grids."""
 
 
 def sweep(
@@ -64,10 +64,10 @@ def sweep(
     """Quantize a folded graph.
 
     Args:
-        graph: What to quantize; it is not changed.
+        graph: The graph; it is not changed.
         images_NHWC: Calibration images, `(N, H, W, 3)`.
-        settings: What to choose.
-        fixed: Grids that are known, by node.
+        settings: What may be chosen.
+        fixed: Grids that are given, by node.
         advance: Called after each layer.
     """
     with torch.no_grad():
@@ -131,13 +131,13 @@ class _Sweep:
         return Plan(self._rounded, self._grids, activations=activations, alone=self._alone, dead=dead)
 
     def _round(self, layer: Layer) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Choose a layer's integers, and give what it computes in float, and with them."""
+        """Choose a layer's integers; returns its outputs in float, and with the integers."""
         rounded = self._integers(layer)
         floats = self._outputs(layer.node, self._floats)
         outputs = self._outputs(
             layer.node, self._values, lambda inputs, *_: layer.compute(inputs, rounded.weight, rounded.bias_O)
         )
-        # What the roundings up to here change on average, the bias undoes (Nagel et al., 2019, arXiv 1906.04721, 4.2).
+        # The bias removes the mean error of all roundings so far (Nagel et al., 2019, arXiv 1906.04721, section 4.2).
         shift_O = _channel_means(layer, floats) - _channel_means(layer, outputs)
         for output in outputs:
             output += shift_O.view(-1, 1, 1) if layer.is_convolution else shift_O
@@ -145,7 +145,7 @@ class _Sweep:
         return floats, outputs
 
     def _integers(self, layer: Layer) -> RoundedLayer:
-        """A layer's weights as integers, its bias as it is."""
+        """A layer with integer weights and its original bias."""
         columns = self._columns(layer, self._values) if self._settings.compensate else None
         products = None if columns is None else input_products(columns)
         alone = self._alone[layer.node.name] = self._rounding(layer, layer.weight, products)
@@ -154,7 +154,7 @@ class _Sweep:
         correction = Correction(layer.weight, columns, float_columns)
         if (corrected := correction.weight()) is None:
             return alone
-        # Weights that lie on evenly spaced values lose nothing to rounding as they are, which may be worth more.
+        # Evenly spaced weights lose nothing to rounding if they stay, which may be better.
         tried = (alone, self._rounding(layer, corrected, products))
         return max(tried, key=lambda rounded: correction.gain(rounded.weight))
 
@@ -164,14 +164,14 @@ class _Sweep:
         return RoundedLayer(round_weights(weight, scales_O, width, products), scales_O, layer.bias)
 
     def _columns(self, layer: Layer, values: dict[fx.Node, _Stored]) -> torch.Tensor | None:
-        """What a layer's weights meet; of either network at the same places."""
+        """Samples of a layer's inputs; at the same positions in both networks."""
         batches = range(len(self._images))
         return sampled_columns(layer, (values[layer.source][batch] for batch in batches), len(batches))
 
     def _outputs(
         self, node: fx.Node, values: dict[fx.Node, _Stored], function: Callable[..., Any] | None = None
     ) -> list[Any]:
-        """What a node computes from the values so far, which go as soon as nobody reads them any more."""
+        """A node's outputs; values are dropped after their last reader."""
         if node.op == "placeholder":
             return list(self._images)
         if node.op == "get_attr":
@@ -190,7 +190,7 @@ class _Sweep:
         if grid := self._fixed.get(node.name):
             pass
         elif is_gate(node):
-            grid = Grid(1 / 256, 0)  # what TFLite prescribes for LOGISTIC; the other formats follow
+            grid = Grid(1 / 256, 0)  # TFLite prescribes it for LOGISTIC; the other formats follow
         else:
             histogram = Histogram(outputs)
             if histogram.low == histogram.high:
@@ -205,7 +205,7 @@ def _of_batch(values: dict[fx.Node, _Stored], batch: int, node: fx.Node) -> Any:
 
 
 def _channel_means(layer: Layer, outputs: list[torch.Tensor]) -> torch.Tensor:
-    """Means over images and places, `(O,)`."""
+    """Means over images and positions, `(O,)`."""
     total = sum(map(len, outputs))
     means = [output.mean((0, 2, 3)) if layer.is_convolution else output.flatten(0, -2).mean(0) for output in outputs]
     return torch.stack([mean * (len(output) / total) for mean, output in zip(means, outputs, strict=True)]).sum(0)

@@ -1,15 +1,13 @@
-"""Write integer TFLite: carry a plan out on the float file, operator by operator.
+"""Write integer TFLite: apply a plan to the float file, operator by operator.
 
 An operator becomes an integer one if runtimes have a kernel for it and the plan has grids for its tensors; the others
-stay as they are, with conversions at the borders. Names in the file mean nothing: what is what is found by its values.
+stay in float, with conversions between. Names in the file mean nothing: layers and tensors are identified by values.
 """
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,6 @@ from edgetl.quantize.plan import Plan, RoundedLayer
 from edgetl.quantize.points import input_point, root_of, rounded_points
 from edgetl.quantize.tflite_graph import GATE, FloatFile, MixedGraph, Step
 from edgetl.runner.contract import Contract
-from edgetl.runs.files import write_atomic
 
 __all__ = ["TfliteQuantizer"]
 
@@ -35,18 +32,22 @@ _JOINS = {"ADD": 2, "SUB": 2, "MUL": 3, "CONCATENATION": 2}
 _SINGLE = {"MEAN": 2, "AVERAGE_POOL_2D": 2, "LOGISTIC": 2, "HARD_SWISH": 1}
 _PLACED = {"PAD": 2, "PADV2": 2, "MAX_POOL_2D": 2, "SLICE": 2, "STRIDED_SLICE": 2}
 _PASSING = _PLACED | {"RESHAPE": 1, "SQUEEZE": 1, "TRANSPOSE": 2}
-"""Those whose output has to have the grid of their input."""
+"""Operators whose output must have the grid of their input."""
 
 _VERSIONS = _LAYERS | _JOINS | _SINGLE | _PASSING
 _AXES = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2), "FULLY_CONNECTED": (0, 1)}
-"""Where `(O, I, kH, kW)` are in a file's weights."""
+"""Axes `(O, I, kH, kW)` of a file's weights."""
 
 _TOP = 127
 _TOLERANCE = 2e-3
+"""Relative distance of equal weights, as in `matching`."""
+
 _SMALLEST = 1e-20
 _LARGEST_BIAS = 2**30
+"""Half the range of int32: the rest is for the sum of products."""
+
 _FINEST = 1 / 128
-"""Least step of an output in steps of what is summed up for it; a finer one would show nothing new."""
+"""Least step of an output, in steps of its sum; XNNPACK refuses to open a file with a ratio above 256."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ class _Found:
 
     layer: Layer
     rows_O: NDArray[np.float64]
-    """What each output channel's weights are multiplied by in the file."""
+    """Factor of each output channel's weights in the file."""
 
     outputs_O: NDArray[np.float64]
-    """What its outputs are multiplied by."""
+    """Factor of its outputs in the file."""
 
     bias_O: NDArray[np.float64]
     """The file's own; it may hold more than the layer's, such as the 3 of a hard-sigmoid."""
@@ -69,7 +70,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Known:
-    """What is what in a float file: operators by their place, tensors by their index."""
+    """Identified parts of a float file: operators by position, tensors by index."""
 
     steps: list[Step]
     matches: dict[int, Match]
@@ -85,12 +86,12 @@ class _Known:
 
 
 class TfliteQuantizer:
-    """Writes integer versions of one float file; what is what in it is found once.
+    """Writes quantized versions of one float file; its layers and tensors are identified once.
 
     Args:
         source: The float file.
         graph: The folded graph of the same network, as it was traced.
-        probes_NHWC: A few images that tell its tensors apart.
+        probes_NHWC: A few images that identify its tensors by their values.
 
     Raises:
         AlreadyInteger: The file is not in float.
@@ -114,13 +115,13 @@ class TfliteQuantizer:
         )
 
     def write(self, plan: Plan, contract: Contract, file: Path) -> tuple[str, ...]:
-        """Write an integer file with the contract in it; returns the names of the plan's layers that stay in float."""
+        """Write a plan with the contract embedded; returns the names of its layers that stay in float."""
         with self._edited(contract, file) as model:
             done = _Writer(model, self._known, _Choice(self._known, plan)).write()
         return tuple(self._names[node] for node in plan.layers if node not in done)
 
     def write_half(self, contract: Contract, file: Path) -> None:
-        """Write a file that computes in float, with weights in half precision."""
+        """Write a float file with weights in half precision."""
         with self._edited(contract, file) as model:
             graph = MixedGraph(model, {})
             for index in range(len(self._known.steps)):
@@ -129,20 +130,16 @@ class TfliteQuantizer:
 
     @contextmanager
     def _edited(self, contract: Contract, file: Path) -> Iterator[Any]:
-        """Give the source's content; what was changed inside is written to a file, with the contract in it."""
-        with TemporaryDirectory() as folder:
-            draft = Path(folder) / file.name
-            shutil.copyfile(self._source, draft)
-            with edited_tflite(draft) as model:
-                yield model
-            embed_in_tflite(draft, contract)
-            write_atomic(file, draft.read_bytes())
+        """Open the source; on leaving, the changed model is written to a file with the contract embedded."""
+        with edited_tflite(self._source, file) as model:
+            yield model
+            embed_in_tflite(model, contract)
 
 
 def _find_layers(
     graph: fx.GraphModule, nodes: dict[str, NDArray[np.float32]], opened: FloatFile
 ) -> Iterator[tuple[int, _Found]]:
-    """Tell which operators are which layers: those with their weights that read what they read."""
+    """Find the operator of each layer: it has the layer's weights and reads the layer's input."""
     makers = {step.outputs[0]: step for step in opened.steps}
     free = list(layers_of(graph))
     for index, step in enumerate(opened.steps):
@@ -161,7 +158,7 @@ def _find_layers(
 
 
 def _row_factors(layer: Layer, stored: NDArray[np.float32]) -> NDArray[np.float64] | None:
-    """What to multiply each row of a layer's weights by to get a file's; None if those are others."""
+    """The factor from each row of a layer's weights to a file's; None if they are different weights."""
     if len(layer.bias) != len(stored) or layer.weight.numel() != stored.size:
         return None
     own_OI, stored_OI = layer.weight.flatten(1).double().numpy(), stored.reshape(len(stored), -1).astype(float)
@@ -176,7 +173,7 @@ def _row_factors(layer: Layer, stored: NDArray[np.float32]) -> NDArray[np.float6
 def _input_factor(
     opened: FloatFile, makers: dict[int, Step], tensor: int, root: dict[str, NDArray[np.float32]]
 ) -> float | None:
-    """How many times a node's output a tensor is, or the one whose values it passes on; None if it is not."""
+    """The factor from a node's output to a tensor, or to the one whose values it repeats; None if they differ."""
     values = opened.tensors.get(tensor)
     match = None if values is None else match_tensors(root, [("", values)]).get("")
     if match:
@@ -186,10 +183,10 @@ def _input_factor(
 
 
 class _Choice:
-    """What one plan makes of a file: which operators compute with integers, and on which grids.
+    """The form of a file under one plan: which operators compute with integers, and on which grids.
 
     Args:
-        known: What is what in the file.
+        known: Identified parts of the file.
         plan: The plan.
     """
 
@@ -200,14 +197,14 @@ class _Choice:
             for index, found in known.layers.items()
             if found.layer.node.name in plan.layers
         }
-        """The plan's layers, by the place of the operator."""
+        """The plan's layers, by the position of the operator."""
         first = [i for i in self.rounded if root_of(known.layers[i].layer.source).name == known.input]
         self.pixels = plan.pixels and any(self._planned(known.steps[i].outputs[0]) for i in first)
         """Whether the codes of the input are the pixels."""
         self.decoded = plan.activations == "float"
         """Whether layers compute in float, with weights that are decoded when the file is loaded."""
         if plan.pixels and not self.pixels:
-            for index in first:  # its bias is for pixels about another mean than floats are
+            for index in first:  # its bias belongs to pixels with another mean
                 del self.rounded[index]
         self.grids: dict[int, Grid] = {}
         """By tensor."""
@@ -215,7 +212,7 @@ class _Choice:
             if grid := self._grid(index, step):
                 self.grids[step.outputs[0]] = grid
         self.integer = self._integer()
-        """Operators from codes to codes, by their place."""
+        """Operators from codes to codes, by position."""
 
     def _planned(self, tensor: int) -> Grid | None:
         """The grid that the plan has for a tensor."""
@@ -224,17 +221,17 @@ class _Choice:
         return replace(grid, scale=grid.scale * match.factor) if match and grid else None
 
     def _grid(self, index: int, step: Step) -> Grid | None:
-        """The grid of what an operator computes."""
+        """The grid of an operator's output."""
         if step.kind in _PASSING and step.inputs[0] in self.grids:
             return self.grids[step.inputs[0]]
         grid = self._planned(step.outputs[0])
         if grid is None or (self._plan.pixels and not self.pixels and step.outputs[0] in self._known.images):
             return None
-        # What was zero for all calibration images has a step of almost nothing, and runtimes refuse such ratios.
+        # A tensor that is zero for all calibration images has a tiny step, and runtimes refuse such ratios.
         return replace(grid, scale=max(grid.scale, _FINEST * self._summed_step(index, step)))
 
     def _summed_step(self, index: int, step: Step) -> float:
-        """The largest step of what an operator sums up; 0 if it does not."""
+        """The largest step among an operator's summands; 0 if it computes no sum."""
         scales = [grid.scale for tensor in step.inputs if (grid := self.grids.get(tensor))]
         if index in self.rounded and scales:
             rows_O = np.abs(self._known.layers[index].rows_O)
@@ -243,7 +240,7 @@ class _Choice:
 
     def _integer(self) -> set[int]:
         able = {index: step for index, step in enumerate(self._known.steps) if self._can_be_integer(index, step)}
-        codes: set[int] = set()  # tensors made, or wanted, as codes: what only passes values on follows either side
+        codes: set[int] = set()  # tensors written or read as codes; operators that only move values follow either side
         for step in able.values():
             if step.kind not in _PASSING or step.inputs[0] in codes:
                 codes.update(step.outputs)
@@ -255,7 +252,7 @@ class _Choice:
     def _can_be_integer(self, index: int, step: Step) -> bool:
         if step.kind not in _VERSIONS or step.outputs[0] not in self.grids:
             return False
-        constants = self._known.scalars if step.kind == "MUL" else ()  # a tiny one that is added would be lost
+        constants = self._known.scalars if step.kind == "MUL" else ()  # adding a tiny one would be lost
         read = step.inputs if step.kind in _JOINS else step.inputs[:1]
         if any(tensor not in self.grids and tensor not in constants for tensor in read):
             return False
@@ -268,12 +265,12 @@ class _Choice:
 
 
 class _Writer:
-    """Makes a file's graph anew, operator by operator.
+    """Rebuilds a file's graph, operator by operator.
 
     Args:
         model: The file's content, which is changed.
-        known: What is what in it.
-        choice: What to make of it.
+        known: Its identified parts.
+        choice: Its form under the plan.
     """
 
     def __init__(self, model: Any, known: _Known, choice: _Choice) -> None:
@@ -281,7 +278,7 @@ class _Writer:
         self._graph = MixedGraph(model, choice.grids)
 
     def write(self) -> set[str]:
-        """Do it; returns the nodes of the layers whose weights are integers now."""
+        """Rebuild the graph; returns the nodes of the layers with integer weights."""
         if self._choice.pixels:
             self._read_pixels(self._known.images[-1])
         done = set(self._choice.rounded)
@@ -299,10 +296,10 @@ class _Writer:
         return {self._known.layers[index].layer.node.name for index in done}
 
     def _read_pixels(self, tensor: int) -> None:
-        """Let the network read the pixels as they are: they are the codes of its input."""
+        """Feed the pixels to the network directly: they are the codes of its input."""
         (image,) = self._graph.inputs
         self._graph.set_pixels(image, self._choice.grids[tensor])
-        # By way of floats, since XNNPACK does that, but no conversion from unsigned to signed.
+        # Via floats: XNNPACK cannot convert unsigned to signed codes.
         floats = self._graph.activation(tensor, "_pixels")
         self._graph.add(
             self._graph.operator("DEQUANTIZE", 1, [image], [floats]),
@@ -310,12 +307,12 @@ class _Writer:
         )
 
     def _add_float(self, index: int, step: Step) -> None:
-        """An operator as it was."""
+        """Append an operator unchanged."""
         inputs = [self._graph.floats(tensor) for tensor in step.inputs]
         self._graph.add_floats(self._graph.variant(index, 1, inputs, step.outputs))
 
     def _add_integer(self, index: int, step: Step) -> None:
-        """An operator from codes to codes."""
+        """Append an operator from codes to codes."""
         graph, source, output = self._graph, step.inputs[0], step.outputs[0]
         if step.kind in _LAYERS:
             self._add_layer(index, step)
@@ -338,7 +335,7 @@ class _Writer:
         return self._graph.codes(tensor) if tensor in self._choice.grids else self._graph.scalar(known[tensor])
 
     def _add_layer(self, index: int, step: Step) -> None:
-        """A layer from codes to codes."""
+        """Append a layer from codes to codes."""
         found, rounded = self._known.layers[index], self._choice.rounded[index]
         bias_O, name = _bias(found, rounded), found.layer.name
         scale = self._choice.grids[step.inputs[0]].scale
@@ -351,13 +348,13 @@ class _Writer:
         self._graph.add(self._graph.variant(index, _VERSIONS[step.kind], inputs, outputs))
 
     def _add_mixed(self, index: int, step: Step) -> None:
-        """A layer with integer weights and float outputs, such as logits."""
+        """Append a layer with integer weights and float outputs, such as logits."""
         found, rounded = self._known.layers[index], self._choice.rounded[index]
         codes, scales_O = _stored(step.kind, found, rounded, np.zeros(len(found.rows_O)))
         self._graph.add_mixed(index, found.layer.name, codes, scales_O, _bias(found, rounded))
 
     def _add_decoded(self, index: int, step: Step) -> None:
-        """A layer in float, whose weights are kept as integers."""
+        """Append a float layer whose weights are stored as integers."""
         found, rounded = self._known.layers[index], self._choice.rounded[index]
         codes, scales_O = _stored(step.kind, found, rounded, np.zeros(len(found.rows_O)))
         weights = self._graph.constant(f"{found.layer.name}.weight", codes, scales_O, _AXES[step.kind][0])
@@ -367,7 +364,7 @@ class _Writer:
 
 
 def _bias(found: _Found, rounded: RoundedLayer) -> NDArray[np.float64]:
-    """What a layer's bias is to be in the file."""
+    """A layer's new bias in the file."""
     shift_O = (rounded.bias_O - found.layer.bias).double().numpy()
     bias_O: NDArray[np.float64] = found.bias_O + shift_O * found.outputs_O
     return bias_O
@@ -379,7 +376,7 @@ def _stored(
     """A layer's weights in the file's order, and their steps, which are at least `least_O`.
 
     A channel with few different codes is spread over the whole range, which changes no weight: kernels without XNNPACK
-    round twice, and the first time by up to half a step of the sum.
+    round twice, first by up to half a step of the sum.
     """
     axes = _AXES[kind]
     codes_OI = rounded.codes.double().numpy().reshape([found.shape[axis] for axis in axes])

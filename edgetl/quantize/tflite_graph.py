@@ -1,4 +1,4 @@
-"""The graph in a `.tflite` file: what it computes for images, and how to put another one in its place."""
+"""The graph in a `.tflite` file: the values that it computes, and how to replace it."""
 
 from collections.abc import Iterable, Mapping
 from copy import copy
@@ -16,7 +16,7 @@ from edgetl.quantize.grids import Grid
 __all__ = ["GATE", "FloatFile", "MixedGraph", "Step"]
 
 GATE = Grid(1 / 256, 0)
-"""From 0 to 1, as runtimes prescribe it for the output of LOGISTIC."""
+"""From 0 to 1, as TFLite prescribes it for the output of LOGISTIC."""
 
 _KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _FLOAT = schema.TensorType.FLOAT32
@@ -32,7 +32,7 @@ _TOP = 127
 
 @dataclass(frozen=True)
 class Step:
-    """An operator: its name in the schema, such as `CONV_2D`, and its tensors; -1 where an optional one is missing."""
+    """An operator: its name in the schema, such as `CONV_2D`, and its tensors; -1 if an optional one is missing."""
 
     kind: str
     inputs: list[int]
@@ -41,21 +41,21 @@ class Step:
 
 @dataclass(frozen=True)
 class FloatFile:
-    """What a file holds and computes."""
+    """Content and computed values of a file."""
 
     steps: list[Step]
     """In the order of execution."""
 
     tensors: dict[int, NDArray[np.float32]]
-    """Floats that it computes for some images, in the order of computation; without those that are not finite."""
+    """Float tensors computed for some images, in order of computation, if they are finite."""
 
     constants: dict[int, NDArray[np.float32]]
-    """Floats that it holds."""
+    """Float constants."""
 
     @classmethod
     def read(cls, file: Path, images_NHWC: NDArray[np.uint8]) -> "FloatFile":
-        """Open a file, and run it on images."""
-        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # a delegate keeps what is inside to itself
+        """Open a file and run it on images."""
+        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # a delegate hides its inner tensors
         opened = Interpreter(str(file), experimental_op_resolver_type=plain, experimental_preserve_all_tensors=True)
         opened.allocate_tensors()
         steps = [
@@ -70,7 +70,7 @@ class FloatFile:
 
 
 class _Graph:
-    """The graph of a model that has one, as LiteRT's converter for PyTorch writes them.
+    """The graph of a model with a single one, as LiteRT's converter for PyTorch writes it.
 
     Args:
         model: A `ModelT` of the schema; it is changed.
@@ -80,17 +80,17 @@ class _Graph:
         self._model, self._graph = model, model.subgraphs[0]
         self._codes = {(_KINDS[each.builtinCode], each.version): i for i, each in enumerate(model.operatorCodes)}
         self.inputs: list[int] = [int(tensor) for tensor in self._graph.inputs]
-        """Tensors that the caller fills."""
+        """Tensors that the caller writes."""
         self.outputs: list[int] = [int(tensor) for tensor in self._graph.outputs]
         """Tensors that the caller reads."""
 
     def shape(self, tensor: int) -> tuple[int, ...]:
-        """Sizes of a tensor."""
+        """The shape of a tensor."""
         shape = self._graph.tensors[tensor].shape
         return () if shape is None else tuple(int(size) for size in shape)
 
     def constant(self, name: str, values: NDArray[Any], scales: Any = None, axis: int = 0) -> int:
-        """Add a constant; codes have one scale, or one for each entry along an axis."""
+        """Add a constant; codes have one scale, or one per entry along an axis."""
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         self._model.buffers.append(buffer)
@@ -100,7 +100,7 @@ class _Graph:
         return tensor
 
     def activation(self, like: int, suffix: str, grid: Grid | None = None) -> int:
-        """Add a computed tensor in the shape of another one: codes of a grid, or floats."""
+        """Add a computed tensor with the shape of another one: codes of a grid, or floats."""
         name = self._graph.tensors[like].name
         name = f"{name.decode() if isinstance(name, bytes) else name}{suffix}"
         if grid is None:
@@ -108,11 +108,11 @@ class _Graph:
         return self._add(name, self.shape(like), _INT8, _of_grid(grid, 128))
 
     def set_pixels(self, tensor: int, grid: Grid) -> None:
-        """Say what an unsigned input stands for."""
+        """Set the grid of an unsigned input."""
         self._graph.tensors[tensor].quantization = _of_grid(grid, 0)
 
     def operator(self, kind: str, version: int, inputs: list[int], outputs: list[int]) -> Any:
-        """Make an operator with the schema's default options; it is not in the graph yet."""
+        """Make an operator with the schema's default options; it is not added to the graph."""
         made = schema.OperatorT()
         made.opcodeIndex = self._code(kind, version)
         made.inputs, made.outputs = inputs, outputs
@@ -122,7 +122,7 @@ class _Graph:
         return made
 
     def variant(self, index: int, version: int, inputs: list[int], outputs: list[int]) -> Any:
-        """Make the operator at an index anew for other tensors, which need at least this version of it."""
+        """Copy the operator at an index for other tensors, with at least this version."""
         made = copy(self._graph.operators[index])
         code = self._model.operatorCodes[made.opcodeIndex]
         if code.version < version:
@@ -150,7 +150,7 @@ class _Graph:
         if (kind, version) not in self._codes:
             code = schema.OperatorCodeT()
             code.builtinCode, code.version = getattr(schema.BuiltinOperator, kind), version
-            code.deprecatedBuiltinCode = min(code.builtinCode, 127)  # a byte, where runtimes before 2020 look
+            code.deprecatedBuiltinCode = min(code.builtinCode, 127)  # a byte, which runtimes before 2020 read
             self._codes[kind, version] = len(self._model.operatorCodes)
             self._model.operatorCodes.append(code)
         return self._codes[kind, version]
@@ -180,7 +180,7 @@ class _Graph:
 
     def _keep_buffers(self) -> None:
         holders = [*self._graph.tensors, *(self._model.metadata or [])]
-        kept = sorted({0, *(holder.buffer for holder in holders)})  # the first one stands for "no content"
+        kept = sorted({0, *(holder.buffer for holder in holders)})  # the first one means "no content"
         place = {buffer: i for i, buffer in enumerate(kept)}
         for holder in holders:
             holder.buffer = place[holder.buffer]
@@ -188,11 +188,11 @@ class _Graph:
 
 
 class MixedGraph(_Graph):
-    """A graph that is made anew from its start, whose tensors there may be as floats, as codes, or as both.
+    """A graph that is rebuilt from its start, in which a tensor can exist as floats, as codes, or as both.
 
     Args:
         model: A `ModelT` of the schema; it is changed.
-        grids: What the codes of each tensor stand for.
+        grids: The grid of each tensor's codes.
     """
 
     def __init__(self, model: Any, grids: Mapping[int, Grid]) -> None:
@@ -213,16 +213,16 @@ class MixedGraph(_Graph):
         self._as_floats.update(operator.outputs)
 
     def has_codes(self, tensor: int) -> bool:
-        """Whether a tensor is there as codes."""
+        """Whether a tensor exists as codes."""
         return tensor in self._as_codes
 
     def new_codes(self, tensor: int) -> int:
-        """Where an operator that is to be added shall write a tensor's codes."""
+        """Add a tensor for the codes that the next operator writes."""
         self._as_codes[tensor] = self.activation(tensor, "_codes", self._grids[tensor])
         return self._as_codes[tensor]
 
     def codes(self, tensor: int, grid: Grid | None = None) -> int:
-        """Where to read a tensor's codes, if need be those of another grid."""
+        """A tensor's codes, converted to another grid if one is given."""
         if tensor not in self._as_codes:
             self.add(self.operator("QUANTIZE", 1, [tensor], [self.new_codes(tensor)]))
         if grid in (None, self._grids[tensor]):
@@ -232,24 +232,24 @@ class MixedGraph(_Graph):
         return moved
 
     def floats(self, tensor: int) -> int:
-        """Where to read a tensor as floats, or one that never was of floats as it is."""
+        """A tensor as floats; one that never was a float is returned unchanged."""
         if tensor in self._as_codes and tensor not in self._as_floats:
             self.add_floats(self.operator("DEQUANTIZE", 2, [self._as_codes[tensor]], [tensor]))
         return tensor
 
     def decoded(self, constant: int) -> int:
-        """A constant's values as floats; runtimes compute them once, when they load the file."""
+        """A constant decoded to floats; runtimes do this once, when they load the file."""
         floats = self.activation(constant, "_decoded")
         self.add(self.operator("DEQUANTIZE", 3, [constant], [floats]))
         return floats
 
     def add_half(self, index: int) -> None:
-        """Append the operator at an index as it was, with weights that are kept in half precision."""
+        """Append the operator at an index with weights stored in half precision."""
         inputs, outputs = self._ends(index)
         self.add_floats(self.variant(index, 1, [self._in_half(tensor) for tensor in inputs], outputs))
 
     def _in_half(self, tensor: int) -> int:
-        """A tensor, or if it is a matrix or filter that half precision can hold, what is decoded of that."""
+        """A tensor; a matrix or filter that half precision can hold is replaced by its decoded half."""
         stored = self._graph.tensors[tensor] if tensor >= 0 else None
         if stored is None or stored.type != _FLOAT or len(self.shape(tensor)) < 2:
             return tensor
@@ -263,12 +263,12 @@ class MixedGraph(_Graph):
         return self._halves.get(tensor, tensor)
 
     def scalar(self, value: float) -> int:
-        """Add a constant as the code of a grid of its own, on which it is exact."""
+        """Add a constant with a grid of its own, which represents it exactly."""
         code = np.array(np.sign(value) * _TOP, np.int8)
         return self.constant("scalar", code, (abs(value) or 1.0) / _TOP)
 
     def add_hard_swish(self, source: int, output: int) -> None:
-        """Append a product with a gate, which the ends of its grid clamp: XNNPACK has these, but no hard-swish."""
+        """Append hard-swish as a product with a gate that its grid clamps: XNNPACK has no integer hard-swish."""
         sixfold = self.activation(output, "_gate6", Grid(6 * GATE.scale, GATE.zero_point))
         gate, values = self.activation(output, "_gate", GATE), self.codes(source)
         self.add(
@@ -278,10 +278,10 @@ class MixedGraph(_Graph):
         )
 
     def add_average(self, index: int) -> None:
-        """Append a pool as a convolution with equal weights: as a pool it would keep the grid of its input."""
+        """Append a pool as a depthwise convolution with equal weights: a pool would keep the grid of its input."""
         made = self.variant(index, 1, *self._ends(index))
         pool, ((source,), (output,)) = made.builtinOptions, self._ends(index)
-        if pool.padding != schema.Padding.VALID:  # it counts no padding
+        if pool.padding != schema.Padding.VALID:  # padding is not counted
             self.floats(source)
             return self.add_floats(made)
         shape = (1, pool.filterHeight, pool.filterWidth, self.shape(output)[3])
@@ -295,7 +295,7 @@ class MixedGraph(_Graph):
         return self.add(made)
 
     def add_padding(self, index: int) -> None:
-        """Append the padding of a max pool, with the least there is; where that is zero, as XNNPACK knows it."""
+        """Append the padding of a max pool with the least code; if that is zero, as PAD, which XNNPACK has."""
         (source, sizes, _), (output,) = self._ends(index)
         if self._grids[output].zero_point == 0:
             return self.add(self.operator("PAD", 2, [self.codes(source), sizes], [self.new_codes(output)]))
@@ -306,10 +306,10 @@ class MixedGraph(_Graph):
     def add_mixed(
         self, index: int, name: str, codes: NDArray[np.int8], scales_O: NDArray[np.float64], bias_O: NDArray[np.float64]
     ) -> None:
-        """Append a layer with integer weights and float outputs; the runtime rounds its inputs, for each image anew.
+        """Append a layer with integer weights and float outputs; the runtime quantizes its inputs for each image.
 
-        Older runtimes know this kernel only with one step for all weights, and take the first of several without a
-        word: the steps are multiplied in behind it.
+        Older runtimes have this kernel only with one scale for all weights, and silently use the first of several, so
+        the scales are multiplied in behind it.
         """
         (source, *_), (output,) = self._ends(index)
         weights, scales = self.constant(f"{name}.weight", codes, 1.0), scales_O.astype(np.float32)
@@ -324,7 +324,7 @@ class MixedGraph(_Graph):
             self.add_floats(operator)
 
     def finish(self) -> None:
-        """Replace the model's graph; what no output needs is left out."""
+        """Replace the model's graph, without what no output needs."""
         for tensor in self.outputs:
             self.floats(tensor)
         self._rewrite(self._made)
@@ -333,7 +333,7 @@ class MixedGraph(_Graph):
 def _compute(opened: Any, images_NHWC: NDArray[np.uint8], wanted: list[int]) -> dict[int, NDArray[np.float32]]:
     given = opened.get_input_details()[0]
     batch = int(given["shape"][0])
-    # The file takes full batches only; images that fill up the last one are cut off again.
+    # The file takes full batches only; images that fill the last one are dropped again.
     filled_NHWC = np.resize(images_NHWC, (-(-len(images_NHWC) // batch) * batch, *images_NHWC.shape[1:]))
     parts: dict[int, list[NDArray[np.float32]]] = {tensor: [] for tensor in wanted}
     for start in range(0, len(filled_NHWC), batch):
@@ -346,7 +346,7 @@ def _compute(opened: Any, images_NHWC: NDArray[np.uint8], wanted: list[int]) -> 
 
 
 def _by_image(values: NDArray[np.float32], images: int) -> NDArray[np.float32]:
-    """A tensor with one entry for each image; matrix products of several rows have these in their first axis."""
+    """A tensor with one entry per image; matrix products with several rows per image have all in the first axis."""
     rows, rest = divmod(len(values), images)
     return values if rest or rows <= 1 else values.reshape(images, rows, *values.shape[1:])
 

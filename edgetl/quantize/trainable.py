@@ -1,6 +1,6 @@
-"""A plan with parameters: what reconstruction and quantization-aware training change.
+"""A plan with parameters, which reconstruction and quantization-aware training change.
 
-Rounding passes gradients straight through (Bengio et al., 2013, arXiv 1308.3432) where nothing is cut off; steps of
+Gradients pass rounding straight through (Bengio et al., 2013, arXiv 1308.3432) where nothing saturates; steps of
 activations can be learned as in LSQ (Esser et al., 2020, arXiv 1902.08153).
 """
 
@@ -22,10 +22,11 @@ __all__ = ["TrainablePlan"]
 
 _softmax = torch.ops.aten.softmax.int
 _STEP_OF_LOGITS = 0.05
+"""Logits have no grid; an 8-bit grid over a typical range of 13 has this step."""
 
 
 class _Round(torch.autograd.Function):
-    """Codes within bounds; gradients pass where nothing is cut off."""
+    """Codes within bounds; gradients pass where nothing saturates."""
 
     @staticmethod
     def forward(context: Any, codes_OC: torch.Tensor, width: Width) -> torch.Tensor:
@@ -39,13 +40,13 @@ class _Round(torch.autograd.Function):
 
 
 class TrainablePlan(nn.Module):
-    """A plan whose weights and biases, and steps of activations if asked, are parameters.
+    """A plan whose weights and biases, and optionally steps of activations, are parameters.
 
     Args:
-        graph: What the plan is for.
-        plan: Where to start.
+        graph: The graph that the plan belongs to.
+        plan: The start.
         width: Bounds on the weights.
-        learn_steps: Whether the steps of activations are learned, too; those of the image and of gates never are.
+        learn_steps: Whether steps of activations are parameters, too; those of the image and of gates never are.
     """
 
     graph: fx.GraphModule
@@ -70,18 +71,18 @@ class TrainablePlan(nn.Module):
         )
 
     def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities `(N, K)`, which are logits, too, of `uint8 (N, H, W, 3)`."""
+        """Log-probabilities `(N, K)`, which serve as logits, of `uint8 (N, H, W, 3)`."""
         logits_NK: torch.Tensor = _Trained(self, self._plan).run(images_NHWC)
         return logits_NK
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "TrainablePlan":
-        """Take the graph along to another device."""
+        """Move the graph, too."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.graph._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def rounded(self, name: str) -> RoundedLayer:
-        """A layer as it is now."""
+        """The current state of a layer."""
         weight, scales_O = self.weights[name], self.get_buffer(f"scales_{name}")
         codes_OC: torch.Tensor = _Round.apply(  # type: ignore[no-untyped-call]
             weight.flatten(1) / scales_O[:, None], self._widths[name]
@@ -97,7 +98,7 @@ class TrainablePlan(nn.Module):
 
     @torch.no_grad()
     def finished(self) -> Plan:
-        """The plan as it is now."""
+        """The current plan."""
         layers = {}
         for name in self._plan.layers:
             rounded = self.rounded(name)
@@ -110,7 +111,7 @@ class TrainablePlan(nn.Module):
 
 
 class _Trained(Simulation):
-    """Computes a plan with the parameters in place of its own numbers, up to the logits."""
+    """Computes a plan up to the logits, with the parameters in place of its own numbers."""
 
     def __init__(self, network: TrainablePlan, plan: Plan) -> None:
         super().__init__(network.graph, plan)

@@ -1,9 +1,9 @@
-"""How large a layer's weights may be, so that no kernel's sums overflow.
+"""Bounds on a layer's integer weights, so that no kernel's sums overflow.
 
 On x86 without dot-product instructions, ONNX Runtime and OpenVINO multiply codes in pairs and add the two products in
-16 bits (`vpmaddubsw`), which saturate. With activations up to 255, two weights of a pair may sum to 128: one of them
-may be large if the other is small. The usual way, 7 bits for every weight, gives away a bit that most weights can keep.
-Which weights meet was found by experiment on both runtimes; a test repeats it.
+16 bits (`vpmaddubsw`), which saturate. With activations up to 255, the two weights of a pair may sum to 128: one may be
+large if the other is small. The usual cure, 7 bits for every weight, costs a bit that most weights can keep. Which
+weights form a pair was found by experiment on both runtimes; a test repeats it.
 """
 
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Width:
     """The largest code; the smallest is `-top`."""
 
     partners_C: torch.Tensor | None = None
-    """The column whose product is added to each one's in 16 bits, or the same column if there is none. Codes of the two
-    sum to at most 128 and at least -128. None if no products are added in 16 bits."""
+    """For each column, the one whose product is added to its own in 16 bits, or itself if there is none. Codes of the
+    two sum to between -128 and 128. None if no products are added in 16 bits."""
 
     def least_steps(self, rows_OC: torch.Tensor) -> torch.Tensor:
-        """The smallest steps `(O,)` with which no weight is out of bounds."""
+        """The smallest steps `(O,)` that keep all weights within the bounds."""
         steps_O = rows_OC.abs().amax(1) / self.top
         if self.partners_C is None:
             return steps_O
@@ -39,7 +39,7 @@ class Width:
         return torch.maximum(steps_O, sums_OC.abs().amax(1) / _PAIR_TOP) if paired.any() else steps_O
 
     def nearest(self, rows_OC: torch.Tensor) -> torch.Tensor:
-        """The nearest codes within the bounds; of a pair that is too large, the second gives way."""
+        """The nearest codes within the bounds; of a pair that is too large, the second is reduced."""
         codes_OC = rows_OC.round().clamp(-self.top, self.top)
         if self.partners_C is not None:
             seconds = torch.nonzero(self.partners_C < torch.arange(len(self.partners_C)))[:, 0]
@@ -48,7 +48,7 @@ class Width:
         return codes_OC
 
     def nearest_beside(self, values_O: torch.Tensor, column: int, chosen_OC: torch.Tensor) -> torch.Tensor:
-        """The nearest codes `(O,)` of one column, beside those that are chosen; columns not chosen yet hold 0."""
+        """The nearest codes `(O,)` of one column, given the chosen ones; columns not chosen yet hold 0."""
         codes_O = values_O.round().clamp(-self.top, self.top)
         if self.partners_C is None:
             return codes_O
@@ -57,18 +57,18 @@ class Width:
 
 
 def full_width(_layer: Layer) -> Width:
-    """All 8 bits: for kernels that add products in 32 bits."""
+    """All 8 bits, for kernels that add products in 32 bits."""
     return Width()
 
 
 def paired_width(layer: Layer) -> Width:
-    """As large as kernels allow that add two products in 16 bits."""
+    """The bounds of kernels that add two products in 16 bits."""
     weight = layer.weight
     inputs, places = weight.shape[1], weight[0, 0].numel()
     if layer.is_depthwise:
         return Width()  # their kernels widen the codes before they multiply
     if places > 1 and inputs % 2:
-        return Width(_PAIR_TOP // 2)  # the runtimes pair other weights than each other; any two of these may meet
+        return Width(_PAIR_TOP // 2)  # the runtimes form different pairs here; any two weights may meet
     channels = torch.arange(inputs)
     partners = torch.where(channels ^ 1 < inputs, channels ^ 1, channels)
     return Width(partners_C=(partners[:, None] * places + torch.arange(places)).flatten())

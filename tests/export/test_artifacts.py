@@ -30,9 +30,13 @@ ARTIFACTS = [
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A run folder with artifacts, for each network."""
-    base = tmp_path_factory.getbasetemp()
-    made = {"test_resnet": small_run.exported, "test_efficientnet": small_run.quantized}
-    return {model: RunFolder.open(make(base)) for model, make in made.items()}
+    untrained = small_run.untrained(tmp_path_factory.mktemp("resnet"), "test_resnet")
+    export.run(small_run.context(untrained, untrained.path))
+    facts = {name: untrained.manifest[name] for name in ("model", "contract")}
+    return {
+        "test_resnet": small_run.run_of(untrained.path, **facts),
+        "test_efficientnet": RunFolder.open(small_run.quantized(tmp_path_factory.getbasetemp())),
+    }
 
 
 @pytest.fixture(params=ARTIFACTS, ids=" ".join)
@@ -159,7 +163,7 @@ def test_tflite_takes_as_many_images_as_the_recipe_says(runs, tmp_path):
 
 
 def test_the_stage_records_every_format_of_the_target(runs):
-    record = runs["test_resnet"].stage("export")
+    record = runs["test_efficientnet"].stage("export")
     assert record["target"] == "linux-x86"
     assert [(each["file"], each["format"]) for each in record["artifacts"]] == [
         ("model.fp32.onnx", "onnx"),

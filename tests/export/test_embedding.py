@@ -9,7 +9,7 @@ import pytest
 import tiny
 from ai_edge_litert import schema_py_generated as schema
 
-from edgetl.export.embedding import embed_in_onnx, embed_in_openvino, embed_in_tflite
+from edgetl.export.embedding import edited_tflite, embed_in_onnx, embed_in_openvino, embed_in_tflite
 from edgetl.runner.backends import open_model
 from edgetl.runner.backends.base import Session
 from edgetl.runner.contract import METADATA_KEY
@@ -25,7 +25,8 @@ def opened(file):
 
 def embed(format_name, file, contract):
     if format_name == "tflite":
-        embed_in_tflite(file, contract)
+        with edited_tflite(file, file) as model:
+            embed_in_tflite(model, contract)
     elif format_name == "onnx":
         model = onnx.load(file)
         embed_in_onnx(model, contract)
@@ -82,7 +83,7 @@ def test_tflite_has_one_entry_beside_other_notes(tmp_path):
     model.metadata.append(note)
     file.write_bytes(packed(model))
     for _ in range(3):
-        embed_in_tflite(file, OTHER)
+        embed("tflite", file, OTHER)
     found = unpacked(file)
     assert sorted(entry.name.decode() for entry in found.metadata) == sorted([METADATA_KEY, "min_runtime_version"])
     assert len(found.buffers) == len(model.buffers), "an old contract stays nowhere in the file"
@@ -111,7 +112,7 @@ def test_tflite_weights_behind_the_table_are_not_lost(weights_behind_the_table):
     expected, size_bytes = opened(file).run(IMAGES), file.stat().st_size
     np.testing.assert_allclose(expected, tiny.reference(IMAGES), atol=1e-5)
     for _ in range(2):
-        embed_in_tflite(file, OTHER)
+        embed("tflite", file, OTHER)
         np.testing.assert_array_equal(opened(file).run(IMAGES), expected)
     assert file.stat().st_size >= size_bytes
     assert opened(file).contract_json() == OTHER.to_json()

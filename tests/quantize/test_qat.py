@@ -11,7 +11,6 @@ from nets import images
 from edgetl.quantize.formats import quantizer_for
 from edgetl.quantize.graph import layers_of
 from edgetl.quantize.plan import Plan, Simulation
-from edgetl.quantize.planner import Planner
 from edgetl.quantize.qat import train_aware
 from edgetl.quantize.sweep import SweepSettings
 from edgetl.quantize.trainable import TrainablePlan
@@ -22,7 +21,6 @@ from edgetl.runner.backends.base import Session
 from edgetl.runs.folder import RunFolder
 from edgetl.runs.quiet import quiet
 from edgetl.runs.reporter import Reporter
-from edgetl.zoo.deployable import load_deployable
 
 FILES = {"onnx": ".onnx", "tflite": ".tflite", "openvino": ".xml"}
 
@@ -65,19 +63,12 @@ def test_all_of_it_moves_to_another_device(planner, plan):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A run with float files of every format."""
-    base = tmp_path_factory.getbasetemp()
-    return RunFolder.open(shutil.copytree(small_run.exported(base), tmp_path_factory.mktemp("qat") / "run"))
-
-
-@pytest.fixture(scope="module")
-def coarse(folder, digits, tmp_path_factory):
-    """A plan that is as bad as weights of 2 bits, and what training makes of it."""
-    planner = Planner(load_deployable(folder), folder.contract, digits[0][:64])
+def coarse(run, digits_planner, tmp_path_factory):
+    """A plan whose weights have 9 values, and what training makes of it."""
+    planner, folder = digits_planner, RunFolder.open(shutil.copytree(run.path, tmp_path_factory.mktemp("qat") / "run"))
     settings = small_run.recipe(quantize={"qat_epochs": 2, "qat_learning_rate": 0.003})
     context = small_run.context(folder, folder.path, settings)
-    plan = planner.plan(SweepSettings(lambda _: Width(1), compensate=False))
+    plan = planner.plan(SweepSettings(lambda _: Width(4), compensate=False))
     with small_run.user_cache(tmp_path_factory.getbasetemp()):
         trained, records = train_aware(context, planner.graph_of(plan), plan)
     return planner, plan, trained, records
@@ -100,13 +91,13 @@ def test_training_brings_back_what_rounding_took(coarse, digits):
 
 
 @pytest.mark.parametrize("name", list(FILES))
-def test_the_files_agree_with_what_was_trained(name, coarse, digits, folder, tmp_path):
+def test_the_files_agree_with_what_was_trained(name, coarse, digits, run, tmp_path):
     planner, plan, trained, _ = coarse
     file = tmp_path / f"model.w8a8{FILES[name]}"
     with quiet():
-        source = folder.file(f"model.fp32{FILES[name]}")
+        source = run.file(f"model.fp32{FILES[name]}")
         quantizer = quantizer_for(name, source, planner.traced, planner.probes_NHWC)
-        assert quantizer.write(trained, folder.contract, file) == ()
+        assert quantizer.write(trained, run.contract, file) == ()
     answers_NK = open_model(file, Session(threads=1)).run(digits[0])
     trained_NK = Simulation(planner.graph_of(plan), trained).predict(digits[0])
     assert (answers_NK.argmax(1) == trained_NK.argmax(1)).mean() >= 0.99
@@ -122,7 +113,7 @@ def test_the_last_rung_trains_once_for_all_formats(run, runner_inside, tmp_path,
             return super().track(title, total)
 
     assert RUNGS[-1] == "qat"
-    settings = small_run.recipe(quantize={"rungs": ["qat"], "qat_epochs": 1, "max_drop": 1})
+    settings = small_run.recipe(quantize={"rungs": ["qat"], "qat_epochs": 1, "max_drop": 1, "calibration_images": 32})
     with small_run.user_cache(tmp_path_factory.getbasetemp()):
         small_run.made(settings, copy.path, "teacher", ("quantize",), Listener())
     assert titles.count("Quantization-aware training") == 1

@@ -49,6 +49,22 @@ class Pooled(nn.Module):
         return self.head(x.flatten(1))
 
 
+class Scaled(nn.Module):
+    """A residual with a factor for each channel behind matrix products over channels, as in ConvNeXt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, CLASSES)
+        self.inner = nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
+        self.gamma = nn.Parameter(torch.linspace(0.5, 2, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits `(N, K)` of `(N, 3, H, W)`."""
+        x = self.stem(x)
+        x = x + self.inner(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) * self.gamma.view(1, -1, 1, 1)
+        return self.head(x.mean((2, 3)))
+
+
 def pooled():
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -75,6 +91,15 @@ class Case:
         return Simulation(self.graph, plan or self.plan).predict(IMAGES)
 
 
+def case_of(place, deployable):
+    """Convert a network and plan it."""
+    source, planner = place / "float.tflite", Planner(deployable, contract(), images(48))
+    with quiet():
+        write_tflite(deployable, contract(), 1, source)
+    plan = planner.plan(SweepSettings())
+    return Case(place, source, planner.traced, planner.graph_of(plan), plan)
+
+
 @pytest.fixture(scope="module")
 def case(pixels, tmp_path_factory):
     planner = pixels.planner
@@ -90,12 +115,7 @@ def integer(case):
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory):
-    place = tmp_path_factory.mktemp("pooled")
-    source, planner = place / "float.tflite", Planner(pooled(), contract(), images(48))
-    with quiet():
-        write_tflite(pooled(), contract(), 1, source)
-    plan = planner.plan(SweepSettings())
-    return Case(place, source, planner.traced, planner.graph_of(plan), plan)
+    return case_of(tmp_path_factory.mktemp("pooled"), pooled())
 
 
 def answers(file, threads=1):
@@ -149,6 +169,22 @@ def test_pools_branches_groups_and_channel_factors_answer_as_the_simulation_does
     # The file holds the channels' factors in its weights, and rounds once less than the plan.
     assert_alike(answers(file), other.simulate(), tolerance=0.15)
     assert {"PAD", "PADV2"} <= set(kinds(file))
+
+
+def test_a_bias_that_the_converter_shapes_like_an_image_is_a_vector_and_quantized(tmp_path):
+    """The factors of the channels become part of a fully connected layer, whose bias is `(1, 1, 1, C)` then."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        deployable = Deployable(Classifier(Scaled(), HALF, HALF)).to(memory_format=torch.contiguous_format).eval()
+    scaled = case_of(tmp_path, deployable)
+    file, left = scaled.write()
+    interpreter = opened(scaled.source)
+    shapes = {each["index"]: each["shape"] for each in interpreter.get_tensor_details()}
+    layers = [each for each in interpreter._get_ops_details() if each["op_name"] == "FULLY_CONNECTED"]
+    assert [len(shapes[each["inputs"][2]]) for each in layers] == [1, 1, 1]
+    assert "inner.3" not in left
+    assert "inner.3.weight" in constants(file, np.int8)
+    assert_alike(answers(file), answers(scaled.source), tolerance=0.1)
 
 
 @pytest.mark.parametrize("name", ["right", "mix"])

@@ -1,0 +1,66 @@
+"""A run folder has one writer at a time."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgetl.errors import RunFolderError
+
+__all__ = ["LOCK_FILE", "hold"]
+
+LOCK_FILE = ".lock"
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Be the only writer of a run folder while inside; a folder that is still empty at the end goes again.
+
+    The system takes the lock from a process that dies, so that a killed run locks nobody out.
+
+    Raises:
+        RunFolderError: Another process is writing there.
+        OSError: The folder cannot be made or written.
+    """
+    created = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = None
+    try:
+        descriptor = _taken(folder)
+        yield
+    finally:
+        if descriptor is not None:
+            (folder / LOCK_FILE).unlink(missing_ok=True)
+            os.close(descriptor)
+        for place in created:
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
+
+
+def _taken(folder: Path) -> int:
+    """A descriptor that holds the lock."""
+    file = folder / LOCK_FILE
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise RunFolderError(
+                f"{folder}: another edgetl (process {owner or 'unknown'}) is writing here. Wait for it, or choose"
+                " another place with --out"
+            ) from None
+        if _is_still_there(file, descriptor):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            return descriptor
+        os.close(descriptor)  # its owner removed it between our opening and our locking
+
+
+def _is_still_there(file: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(file.stat(follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,44 @@
+"""What reports of stages may hold, for whoever reads them back: hashes that fit do not make a content right."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgetl.recipe.fields import Format, Precision
+
+__all__ = ["Fraction", "Named", "Number", "Part", "Runtime", "problem_in"]
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Part(BaseModel):
+    """A part of a report: what is named has its type; what is not is not read."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Named(Part):
+    """What names an artifact."""
+
+    file: str
+    format: Format
+    precision: Precision
+
+
+class Runtime(Part):
+    """What ran an artifact."""
+
+    name: str
+    version: str
+    provider: str
+
+
+def problem_in(schema: type[Part], data: Any) -> str:
+    """What is wrong with a report, as text with the place; empty if nothing is."""
+    try:
+        schema.model_validate(data)
+    except ValidationError as problems:
+        first = problems.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    return ""

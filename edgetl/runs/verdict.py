@@ -1,0 +1,68 @@
+"""What a file may lose, and the word on whether it lost more: one rule for quantization and for the proof."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edgetl.recipe.fields import Recipe
+
+__all__ = ["Limits", "Status", "Verdict"]
+
+Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+
+_ROUNDING = 1e-9
+"""Two fractions with the same counts may differ by this much."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word and its reasons."""
+
+    status: Status
+    reasons: tuple[str, ...] = ()
+    """With numbers; empty if it passed."""
+
+    @classmethod
+    def of(cls, failures: tuple[str, ...] | list[str]) -> "Verdict":
+        """FAIL if there are failures, else PASS."""
+        return cls("FAIL" if failures else "PASS", tuple(failures))
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is PASS."""
+        return self.status == "PASS"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an artifact in fewer bits than float may lose against the trained network."""
+
+    max_drop: float
+    """Of top-1, as a fraction of 1."""
+
+    max_flips: float
+    """Part of the images whose best class changes, as a fraction of 1."""
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Limits":
+        """The recipe's."""
+        return cls(recipe.quantize.max_drop, recipe.quantize.max_flips)
+
+    def excess(self, drop: float, flips: float, *, margin: float = 0.0) -> float:
+        """By how much a drop and flips are out of the limits, together; 0 if both are inside.
+
+        Args:
+            drop: Loss of top-1, as a fraction of 1.
+            flips: Part of the images whose best class changes.
+            margin: Added to the drop, for an estimate that may be too low.
+        """
+        over = (drop + margin - self.max_drop, flips - self.max_flips)
+        return sum(each for each in over if each > _ROUNDING)
+
+    def failures(self, drop: float, flips: float) -> list[str]:
+        """What is out of the limits, with numbers; empty if nothing is."""
+        found = []
+        if drop > self.max_drop + _ROUNDING:
+            found.append(f"top-1 drops by {drop:.2%}, allowed are {self.max_drop:.2%}")
+        if flips > self.max_flips + _ROUNDING:
+            found.append(f"{flips:.2%} of the answers change, allowed are {self.max_flips:.2%}")
+        return found
