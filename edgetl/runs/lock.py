@@ -12,6 +12,19 @@ __all__ = ["LOCK_FILE", "hold"]
 
 LOCK_FILE = ".lock"
 
+_held: set[int] = set()
+"""Descriptors that hold a lock."""
+
+
+def _let_go() -> None:
+    """Forked workers outlive a killed run for seconds; what they inherit would keep the next run out."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
@@ -28,10 +41,12 @@ def hold(folder: Path) -> Iterator[None]:
     descriptor = None
     try:
         descriptor = _taken(folder)
+        _held.add(descriptor)
         yield
     finally:
         if descriptor is not None:
             (folder / LOCK_FILE).unlink(missing_ok=True)
+            _held.discard(descriptor)
             os.close(descriptor)
         for place in created:
             if place.is_dir() and not any(place.iterdir()):

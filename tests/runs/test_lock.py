@@ -1,0 +1,31 @@
+"""The lock of a run folder goes with its process."""
+
+import subprocess
+import sys
+
+from edgetl.runs.lock import hold
+
+_WRITER = """
+import os, sys, time
+from pathlib import Path
+from edgetl.runs.lock import hold
+
+with hold(Path(sys.argv[1])):
+    if os.fork() == 0:
+        time.sleep(5)
+        os._exit(0)
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_workers_of_a_killed_run_do_not_keep_the_next_one_out(tmp_path):
+    """Data workers are forked, and notice only after seconds that their run is gone."""
+    run = tmp_path / "run"
+    with subprocess.Popen([sys.executable, "-c", _WRITER, str(run)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"writing\n"
+        writer.kill()
+        writer.wait()
+        with hold(run):
+            pass
