@@ -15,7 +15,6 @@ A run folder may come from anywhere. Its manifest is checked when it is opened, 
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -354,7 +353,6 @@ class RunFolder:
         for name in gone:
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.checkpoint_dir(stage), ignore_errors=True)
-
 
 
 def _read(file: Path) -> dict[str, Any]:

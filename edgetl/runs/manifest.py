@@ -6,9 +6,10 @@ a library read another file, unpickle or open a connection.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from edgetl.recipe.fields import Format, Precision
+from edgetl.runs.reports import problem_in
 
 __all__ = ["MANIFEST_SCHEMA", "ROLES", "Role", "problem_of"]
 
@@ -144,10 +145,4 @@ class _Manifest(_Strict):
 
 def problem_of(data: Any) -> str:
     """What is wrong with a manifest, as text with the place; empty if nothing is."""
-    try:
-        _Manifest.model_validate(data)
-    except ValidationError as problems:
-        first = problems.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "manifest"
-        return f"{place}: {first['msg'].removeprefix('Value error, ')[0].lower()}{first['msg'].removeprefix('Value error, ')[1:]}"
-    return ""
+    return problem_in(_Manifest, data)

@@ -34,11 +34,12 @@ class Runtime(Part):
     provider: str
 
 
-def problem_in(schema: type[Part], data: Any) -> str:
-    """What is wrong with a report, as text with the place; empty if nothing is."""
+def problem_in(schema: type[BaseModel], data: Any) -> str:
+    """What is wrong with data, as text with the place; empty if nothing is."""
     try:
         schema.model_validate(data)
     except ValidationError as problems:
         first = problems.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg'][0].lower()}{first['msg'][1:]}"
+        text = first["msg"].removeprefix("Value error, ")
+        return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {text[0].lower()}{text[1:]}"
     return ""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from edgetl.errors import DamagedFile, RunFolderError
 from edgetl.runs.files import hash_of, sha256_of, write_atomic
 from edgetl.runs.folder import RunFolder
-from edgetl.errors import DamagedFile, RunFolderError
 
 
 def keep(
