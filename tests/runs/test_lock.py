@@ -10,10 +10,13 @@ import os, sys, time
 from pathlib import Path
 from edgetl.runs.lock import hold
 
+heard, said = os.pipe()
 with hold(Path(sys.argv[1])):
     if os.fork() == 0:
+        os.write(said, b"started")
         time.sleep(5)
         os._exit(0)
+    os.read(heard, 7)
     print("writing", flush=True)
     time.sleep(60)
 """
