@@ -10,11 +10,11 @@ from pathlib import Path
 from edgetl.chain.stages import CHAIN, STAGES
 from edgetl.errors import ConfigError, RunFolderError
 from edgetl.prune.phases import after, before, is_asked
-from edgetl.recipe.fields import Recipe
+from edgetl.recipe.fields import ModelConfig, Recipe
 from edgetl.runs.folder import RunFolder, run_folders
 from edgetl.runs.manifest import Role
 
-__all__ = ["Parent", "PlannedRun", "network_of", "plan", "plan_finetuning", "plan_verb", "selection"]
+__all__ = ["Parent", "PlannedRun", "plan", "plan_finetuning", "plan_verb", "selection"]
 
 _TEACHER, _UNPRUNED, _ASSISTANT = "teacher", "unpruned", "assistant"
 """Names of the run folders inside the student's; what a run is for is its role, whatever its folder is called."""
@@ -52,10 +52,15 @@ class PlannedRun:
         """The stage that trains it."""
         return "finetune" if self.role == "teacher" else "distill"
 
+    @property
+    def section(self) -> str:
+        """The section of the recipe that says which network it trains, and how."""
+        return "teacher" if self.role == "teacher" else "student"
 
-def network_of(run: PlannedRun) -> str:
-    """Name of the network that a run trains."""
-    return run.recipe.teacher.model if run.role == "teacher" else run.recipe.student.model
+    @property
+    def network(self) -> ModelConfig:
+        """The network that it trains."""
+        return self.recipe.teacher if self.role == "teacher" else self.recipe.student
 
 
 def selection(first: str | None, last: str | None) -> tuple[str, ...]:
@@ -139,11 +144,8 @@ def _said(role: Role) -> str:
 def _teachers(recipe: Recipe, out: Path, stages: tuple[str, ...]) -> list[PlannedRun]:
     """Those that are given, or one of the run's own, made as far as the stages ask."""
     given = run_folders(recipe.teacher.model)
-    for path in given:
-        if not RunFolder.open(path).is_trained:
-            raise RunFolderError(f"{path}: has no trained network to learn from. 'edgetl finetune' makes one")
     if given:
-        return [PlannedRun("teacher", path, recipe, (), is_main=False) for path in given]
+        return [PlannedRun("teacher", RunFolder.trained(path).path, recipe, (), is_main=False) for path in given]
     own = tuple(name for name in stages if name in ("data", "finetune"))
     return [PlannedRun("teacher", out / _TEACHER, recipe, own, is_main=False)]
 

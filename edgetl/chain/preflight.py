@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgetl.chain.plan import PlannedRun, network_of
+from edgetl.chain.plan import PlannedRun
 from edgetl.chain.stages import STAGES, extras_of
 from edgetl.devices.profiles import find_target
 from edgetl.errors import RunFolderError
@@ -57,9 +57,8 @@ def _check_data(run: PlannedRun) -> None:
 def _check_network(run: PlannedRun, plan: Sequence[PlannedRun], reporter: Reporter) -> None:
     from edgetl.zoo.build import check_obtainable
 
-    model = run.recipe.teacher if run.role == "teacher" else run.recipe.student
-    if not _is_made_by(plan, model):
-        check_obtainable(model, reporter)
+    if not _is_made_by(plan, run.network):
+        check_obtainable(run.network, reporter)
     if "prune" in run.stages:
         from edgetl.prune.eligible import check_prunable
 
@@ -74,8 +73,7 @@ def _is_made_by(plan: Sequence[PlannedRun], model: ModelConfig) -> bool:
 def _was_trained(run: PlannedRun, folder: RunFolder) -> bool:
     """Whether this very network was trained there, so that it was to be had."""
     record = folder.stage(run.kind)
-    section = "teacher" if run.role == "teacher" else "student"
-    return record is not None and record["recipe"].get(section) == getattr(run.recipe, section).model_dump(mode="json")
+    return record is not None and record["recipe"].get(run.section) == run.network.model_dump(mode="json")
 
 
 def _check_overwriting(run: PlannedRun, folder: RunFolder) -> None:
@@ -83,7 +81,7 @@ def _check_overwriting(run: PlannedRun, folder: RunFolder) -> None:
     if not folder.is_trained or folder.role != run.role:  # another role is refused whatever is forced
         return
     if other := _other_network(run, folder):
-        problem = f"holds a trained {other}, not {network_of(run)}"
+        problem = f"holds a trained {other}, not {run.network.model}"
     elif other := _other_data(run, folder):
         problem = f"holds a network trained on {other}, not on {run.recipe.data.path}"
     else:
@@ -93,9 +91,9 @@ def _check_overwriting(run: PlannedRun, folder: RunFolder) -> None:
 
 def _other_network(run: PlannedRun, folder: RunFolder) -> str:
     """Name of the network that was trained there, if it is another one."""
-    section = "teacher" if run.role == "teacher" else "student"
-    made = str((folder.stage(run.kind) or {}).get("recipe", {}).get(section, {}).get("model", network_of(run)))
-    return "" if made == network_of(run) else made
+    wanted = run.network.model
+    made = str((folder.stage(run.kind) or {}).get("recipe", {}).get(run.section, {}).get("model", wanted))
+    return "" if made == wanted else made
 
 
 def _other_data(run: PlannedRun, folder: RunFolder) -> str:

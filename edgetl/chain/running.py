@@ -87,7 +87,7 @@ def setting_of(planned: PlannedRun, reporter: Reporter) -> Setting:
         reporter=reporter,
         inputs="",
         teachers=_teachers_of(planned),
-        unpruned=_there(unpruned[0]) if unpruned else None,
+        unpruned=RunFolder.find(unpruned[0]) if unpruned else None,
         processes=launched(),
     )
     return Setting(planned, target, chosen_formats(planned.recipe.export, target), context)
@@ -96,16 +96,8 @@ def setting_of(planned: PlannedRun, reporter: Reporter) -> Setting:
 def _teachers_of(planned: PlannedRun) -> tuple[RunFolder, ...]:
     paths = [parent.folder for parent in planned.parents if parent.role != "unpruned"]
     if not _NEED_TEACHERS & set(planned.stages):
-        return tuple(folder for path in paths if (folder := _there(path)))
-    teachers = tuple(RunFolder.open(path) for path in paths)
-    for teacher in teachers:
-        if not teacher.is_trained:
-            raise RunFolderError(f"{teacher.path}: has no trained network to learn from. 'edgetl finetune' makes one")
-    return teachers
-
-
-def _there(path: Path) -> RunFolder | None:
-    return RunFolder.open(path) if (path / "manifest.json").is_file() else None
+        return tuple(folder for path in paths if (folder := RunFolder.find(path)))
+    return tuple(RunFolder.trained(path) for path in paths)
 
 
 def _run(planned: PlannedRun, reporter: Reporter, again: Container[str]) -> RunFolder:

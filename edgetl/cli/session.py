@@ -62,12 +62,11 @@ def show(folder: "RunFolder", json: bool, *, report: str | None = None) -> None:
 
 def print_plan_and_recipe(planned: "Sequence[PlannedRun]", recipe: "Recipe") -> None:
     """Print the recipe that would run, behind comments on the runs that it means."""
-    from edgetl.chain.plan import network_of
     from edgetl.recipe.template import recipe_template
 
     for run in planned:
         made = ", ".join(run.stages) if run.stages else "taken as it is"
-        print(f"# {run.folder}: {run.role}, {network_of(run)}: {made}")
+        print(f"# {run.folder}: {run.role}, {run.network.model}: {made}")
     print(recipe_template(recipe), end="")
 
 

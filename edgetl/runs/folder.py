@@ -100,6 +100,27 @@ class RunFolder:
         return cls(path, manifest)
 
     @classmethod
+    def find(cls, path: Path) -> "RunFolder | None":
+        """Open a run if there is one.
+
+        Raises:
+            RunFolderError: It is damaged, or was written by another edgetl.
+        """
+        return cls.open(path) if (path / _MANIFEST).is_file() else None
+
+    @classmethod
+    def trained(cls, path: Path) -> "RunFolder":
+        """Open a run that somebody is to learn from.
+
+        Raises:
+            RunFolderError: It is missing or damaged, or has no trained network.
+        """
+        folder = cls.open(path)
+        if not folder.is_trained:
+            raise RunFolderError(f"{path}: has no trained network to learn from. 'edgetl finetune' makes one")
+        return folder
+
+    @classmethod
     def prepare(cls, path: Path) -> "RunFolder":
         """Open a run, or plan a new one; nothing is written until a stage has something to keep.
 
@@ -138,7 +159,7 @@ class RunFolder:
             RunFolderError: One of them is damaged.
         """
         paths = [self.path / entry["run"] for entry in self.manifest["parents"] if entry["role"] in roles]
-        return [RunFolder.open(path) for path in paths if (path / _MANIFEST).is_file()]
+        return [folder for path in paths if (folder := RunFolder.find(path))]
 
     @property
     def contract(self) -> Contract:

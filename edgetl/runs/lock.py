@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgetl.errors import RunFolderError
+from edgetl.errors import RunFolderError, is_storage_fault
 
 __all__ = ["LOCK_FILE", "hold"]
 
@@ -57,7 +57,7 @@ def _taken(folder: Path) -> int:
     """A descriptor that holds the lock."""
     file = folder / LOCK_FILE
     while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        descriptor = _opened(folder, file)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -67,11 +67,27 @@ def _taken(folder: Path) -> int:
                 f"{folder}: another edgetl (process {owner or 'unknown'}) is writing here. Wait for it, or choose"
                 " another place with --out"
             ) from None
+        except OSError as cause:
+            os.close(descriptor)
+            raise RunFolderError(
+                f"{folder}: this file system cannot lock files ({cause.strerror}). Choose a place on another with --out"
+            ) from cause
         if _is_still_there(file, descriptor):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             return descriptor
         os.close(descriptor)  # its owner removed it between our opening and our locking
+
+
+def _opened(folder: Path, file: Path) -> int:
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except OSError as cause:
+        if is_storage_fault(cause):
+            raise
+        raise RunFolderError(
+            f"{folder}: cannot be locked ({cause.strerror}: {file.name}). Remove that entry"
+        ) from cause
 
 
 def _is_still_there(file: Path, descriptor: int) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import small_run
 
-from edgetl.chain.plan import Parent, network_of, plan, plan_finetuning, plan_verb, selection
+from edgetl.chain.plan import Parent, plan, plan_finetuning, plan_verb, selection
 from edgetl.chain.stages import CHAIN
 from edgetl.errors import ConfigError, RunFolderError
 
@@ -26,7 +26,7 @@ def test_a_chain_is_a_teacher_and_a_student():
     ]
     assert student.parents == (Parent("teacher", OUT / "teacher"),)
     assert (teacher.title, student.title) == ("teacher's ", "")
-    assert network_of(student) == "test_resnet"
+    assert student.network.model == "test_resnet"
 
 
 def test_assistants_stand_between_and_each_learns_from_the_one_before():
@@ -40,7 +40,7 @@ def test_assistants_stand_between_and_each_learns_from_the_one_before():
     assert [[parent.folder.name for parent in run.parents] for run in runs] == [
         [], ["teacher"], ["assistant-1"], ["assistant-2"],
     ]  # fmt: skip
-    assert [network_of(run) for run in runs[1:3]] == ["resnet34", "resnet18"]
+    assert [run.network.model for run in runs[1:3]] == ["resnet34", "resnet18"]
     assert runs[2].recipe.distill.cache == "answers/assistant-2"
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 import small_run
 
-from edgetl.data.index import ImageIndex, read_index
+from edgetl.data.index import ImageIndex, Sample, read_index
 from edgetl.data.scan import scan
 from edgetl.errors import DataError, RunFolderError
 from edgetl.recipe.fields import DataConfig
@@ -92,3 +92,13 @@ def test_reading_an_index_needs_no_library_for_training():
     code = f"import sys, edgetl.data.index; print([name for name in '{asked}'.split() if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_an_image_that_leads_out_of_the_root_is_refused(tmp_path):
+    (tmp_path / "secret.png").write_bytes(b"mine")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "link.png").symlink_to(tmp_path / "secret.png")
+    index = ImageIndex(tmp_path / "root", ("a", "b"), (), unreadable={}, median_side=8)
+    for path in ("../secret.png", str(tmp_path / "secret.png"), "link.png"):
+        with pytest.raises(DataError, match="leads out of"):
+            index.file(Sample(path, 0, "test", "0" * 64))

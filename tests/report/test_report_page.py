@@ -208,6 +208,14 @@ def test_the_pictures_show_the_mistake_first_and_the_changed_mind_of_the_quantiz
     assert text.count('class="pixelated"') == 10
 
 
+def test_a_picture_that_was_exchanged_is_not_shown(make_run, page_of):
+    context = make_run()
+    (context.folder.path / "images" / "3.png").write_bytes((context.folder.path / "images" / "4.png").read_bytes())
+    text = readable(page_of(context))
+    assert "3.png: has changed since this run read it" in text
+    assert "data:image" not in text
+
+
 def test_a_thousand_classes_with_long_names_fit_on_a_page(make_run, page_of):
     labels = tuple(f"{n} " + "very long name of a class " * 4 for n in range(1000))
     assert "1000 classes, in the order of the outputs" in readable(page_of(make_run(labels=labels)))

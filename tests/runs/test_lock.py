@@ -3,11 +3,15 @@
 import subprocess
 import sys
 
+import pytest
+
+from edgetl.errors import RunFolderError
 from edgetl.runs.lock import hold
 
 _WRITER = """
 import os, sys, time
 from pathlib import Path
+from edgetl.errors import RunFolderError
 from edgetl.runs.lock import hold
 
 heard, said = os.pipe()
@@ -32,3 +36,13 @@ def test_workers_of_a_killed_run_do_not_keep_the_next_one_out(tmp_path):
         writer.wait()
         with hold(run):
             pass
+
+
+@pytest.mark.parametrize("planted", ["link", "folder"])
+def test_what_somebody_planted_in_its_place_is_one_line(planted, tmp_path):
+    (tmp_path / "victim").write_text("mine")
+    lock = tmp_path / ".lock"
+    lock.symlink_to(tmp_path / "victim") if planted == "link" else lock.mkdir()
+    with pytest.raises(RunFolderError, match=r"cannot be locked \(.*: \.lock\)\. Remove that entry$"), hold(tmp_path):
+        pass
+    assert (tmp_path / "victim").read_text() == "mine"

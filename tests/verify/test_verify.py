@@ -239,6 +239,15 @@ def test_a_file_that_was_changed_fails_and_the_others_get_their_verdicts(tmp_pat
     assert tflite == "model.fp32.tflite: model.fp32.tflite is gone"
 
 
+@pytest.mark.usefixtures("trained")
+def test_a_file_out_of_bounds_on_the_validation_images_is_not_proven_by_the_test_images(tmp_path, monkeypatch):
+    context = tiny_run.context(tmp_path, [("onnx", "fp32", {}), ("onnx", "w8a8", {})])
+    kept = {"model.w8a8.onnx": {"drop": 0.03, "flips": 0.1}}
+    monkeypatch.setattr("edgetl.quantize.schema.read_receipt", lambda _folder: {"kept": kept})
+    failure = "model.w8a8.onnx: on the validation images top-1 drops by 3.00%, allowed are 1.00%"
+    assert verify.run(context).failure == failure
+
+
 def test_an_artifact_of_other_classes_is_refused(tmp_path, monkeypatch):
     import torch
 
