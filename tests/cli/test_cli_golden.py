@@ -11,7 +11,8 @@ VERBS = (
     "", "run", "distill", "finetune", "export", "quantize", "verify", "bench", "explain", "report", "targets", "doctor",
     "init",
 )  # fmt: skip
-UNEQUAL = ("machine", "versions", "library_seconds")
+UNEQUAL = ("machine", "versions", "library_seconds", "fastest")
+"""What another machine answers in other words: the fastest file, too, is a measurement."""
 NUMBER = re.compile(r"\d+(\.\d+)?(e-?\d+)?")
 
 
@@ -50,9 +51,7 @@ def test_the_log_of_a_run_that_is_current(edgetl, finished_run, stripes, golden)
 def shape(value: Any) -> Any:
     """Data without what differs from machine to machine: numbers, hashes, times, places, and versions of libraries."""
     if isinstance(value, dict):
-        return {
-            key: "..." if key in ("machine", "versions", "library_seconds") else shape(v) for key, v in value.items()
-        }
+        return {key: "..." if key in UNEQUAL else shape(v) for key, v in value.items()}
     if isinstance(value, list):
         return [shape(value[0])] if value and isinstance(value[0], dict | float | int) else value
     if isinstance(value, bool) or value is None:
