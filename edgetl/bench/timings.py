@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from edgetl.runs.folder import RunFolder
+from edgetl.runs.reading import read_report
 from edgetl.runs.reports import Named, Number, Part, Runtime
 
 __all__ = ["BENCH_FILE", "BENCH_SCHEMA", "read_timings"]
@@ -63,7 +64,7 @@ def read_timings(folder: RunFolder) -> dict[str, Any] | None:
     Raises:
         DamagedFile: The report itself was changed.
     """
-    report = folder.read_report(BENCH_FILE, BENCH_SCHEMA, _Bench)
+    report = read_report(folder, BENCH_FILE, BENCH_SCHEMA, _Bench)
     if report is None:
         return None
     whole = {artifact.file for artifact in folder.artifacts() if not folder.damage_of(artifact)}

@@ -16,6 +16,7 @@ from edgetl.data.loader import Order
 from edgetl.distill.estimate import say_what_to_expect
 from edgetl.distill.lesson import Lesson, open_lesson
 from edgetl.distill.paired import paired_gain
+from edgetl.distill.schema import CONTROL_FILE, CONTROL_SCHEMA
 from edgetl.runs.files import write_atomic
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.evaluation import evaluate
@@ -24,9 +25,8 @@ from edgetl.train.stage import FromLabels
 from edgetl.zoo.build import build_classifier, load_classifier
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["CONTROL_FILE", "run"]
+__all__ = ["run"]
 
-CONTROL_FILE = "control.json"
 _NAME = "control"
 
 
@@ -43,6 +43,7 @@ def run(context: StageContext) -> StageResult:
     alone_SN = np.stack([_alone(lesson, seed) for seed in seeds])
     gain = paired_gain(taught_SN, alone_SN)
     found = {
+        "schema_version": CONTROL_SCHEMA,
         "gain": gain.to_dict(),
         "verdict": gain.verdict,
         "top1_with_teacher": taught_SN.mean(1).tolist(),

@@ -12,16 +12,15 @@ from edgetl.devices.measuring import TIMED_IMAGES, Timing, median_ms, profile, t
 from edgetl.errors import RunFolderError
 from edgetl.explain.case import Case, Machine, Measured
 from edgetl.explain.findings import findings
+from edgetl.explain.schema import EXPLAIN_FILE, EXPLAIN_SCHEMA
 from edgetl.explain.surroundings import about_machine
 from edgetl.runner.operators import Operator
 from edgetl.runs.artifact import Artifact
 from edgetl.runs.files import write_json
 from edgetl.runs.stage import StageContext, StageResult
 
-__all__ = ["EXPLAIN_FILE", "EXPLAIN_SCHEMA", "run"]
+__all__ = ["run"]
 
-EXPLAIN_SCHEMA = 1
-EXPLAIN_FILE = "explain.json"
 _TIMED_S = 0.3
 """Long enough for a median; 'edgetl bench' is there for tails and intervals."""
 

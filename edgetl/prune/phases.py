@@ -5,12 +5,10 @@ from pathlib import Path
 from edgetl.errors import ConfigError
 from edgetl.recipe.fields import Recipe
 
-__all__ = ["PRUNED_FILE", "PRUNE_FILE", "after", "before", "is_asked"]
+__all__ = ["PRUNED_FILE", "after", "before", "is_asked"]
 
 PRUNED_FILE = "pruned.safetensors"
 """What the student goes on from: the pruned network, or the unpruned one if no width was faster."""
-
-PRUNE_FILE = "prune.json"
 
 _FROM_SCRATCH = 0.006
 

@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgetl.prune.cutting import LEAST_KEPT
-from edgetl.prune.phases import PRUNE_FILE, PRUNED_FILE
+from edgetl.prune.phases import PRUNED_FILE
+from edgetl.prune.schema import PRUNE_FILE, PRUNE_SCHEMA
 from edgetl.prune.search import MOST_CANDIDATES, Candidate, Choice, choose, search
 from edgetl.prune.workbench import Workbench
 from edgetl.runs.files import write_atomic, write_json
@@ -15,9 +16,7 @@ from edgetl.runs.processes import Processes
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.trained import write_weights
 
-__all__ = ["PRUNE_SCHEMA", "run"]
-
-PRUNE_SCHEMA = 1
+__all__ = ["run"]
 
 
 def run(context: StageContext) -> StageResult:

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import model_validator
 
 from edgetl.runs.folder import RunFolder
+from edgetl.runs.reading import read_report
 from edgetl.runs.reports import Fraction, Named, Number, Part
 from edgetl.runs.verdict import Limits
 
@@ -99,7 +100,7 @@ def read_receipt(folder: RunFolder) -> dict[str, Any] | None:
     Raises:
         DamagedFile: It was changed, or is another edgetl's.
     """
-    return folder.read_report(RECEIPT_FILE, RECEIPT_SCHEMA, _Receipt)
+    return read_report(folder, RECEIPT_FILE, RECEIPT_SCHEMA, _Receipt)
 
 
 def shortfalls_of(folder: RunFolder, limits: Limits) -> dict[str, list[str]]:

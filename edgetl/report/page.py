@@ -8,7 +8,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgetl.data.index import read_index
-from edgetl.distill.paired import Gain
 from edgetl.errors import DataError
 from edgetl.recipe.fields import Recipe
 from edgetl.recipe.template import recipe_template
@@ -71,7 +70,7 @@ def _view(context: StageContext, sources: Sources, rows: Sequence[Row], plots: P
         "quantize": sources.quantize,
         "largest_chart": LARGEST_CHART,
         "explain": sources.explain,
-        "control": Gain(**sources.control["gain"]).sentence() if sources.control else "",
+        "control": sources.control.sentence() if sources.control else "",
         "threads": sorted({row.bench["threads"] for row in rows if row.bench}),
         "slowest_ms": max((row.bench["inference"]["p50_ms"] for row in rows if row.bench), default=0.0),
         "largest_bytes": max((row.bench["size_bytes"] for row in rows if row.bench), default=0),

@@ -12,10 +12,10 @@ from edgetl.data.index import ImageIndex, Sample
 from edgetl.errors import DataError
 from edgetl.runner.contract import load_image
 from edgetl.runs.files import sha256_of
+from edgetl.verify.schema import REFERENCE
 
 __all__ = ["Gallery", "Guess", "Picture", "choose_images", "sample_gallery"]
 
-_REFERENCE = "reference"
 _LARGEST_SIDE = 192
 """Pictures are scaled down to this, in pixels; smaller ones are embedded as they are and enlarged by the page."""
 
@@ -82,7 +82,9 @@ def sample_gallery(
     """
     samples = index.split("test")
     labels_N = np.array([sample.label for sample in samples])
-    reference_NK = predictions[_REFERENCE]
+    reference_NK = predictions[REFERENCE]
+    if len(reference_NK) != len(samples):
+        raise DataError(f"The test split has {len(samples)} images, and there are answers to {len(reference_NK)}")
     others = {name: predictions[file] for file, name in quantized.items() if file in predictions}
     chosen = choose_images(reference_NK, labels_N, [answers_NK.argmax(1) for answers_NK in others.values()], count)
     return Gallery(

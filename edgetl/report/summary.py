@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetl.bench.recommend import advice, recommend
-from edgetl.distill.paired import Gain
 from edgetl.recipe.fields import Recipe
 from edgetl.report.rows import Row
 from edgetl.report.sources import Sources
@@ -129,9 +128,9 @@ def _teacher_tile(context: StageContext) -> list[Tile]:
 
 
 def _control_tile(sources: Sources) -> list[Tile]:
-    if sources.control is None:
+    gain = sources.control
+    if gain is None:
         return []
-    gain = Gain(**sources.control["gain"])
     interval = f"points ({gain.low:.1f} to {gain.high:.1f}); without it, same budget, {_seeds(gain.seeds)}"
     return [Tile(gain.finding, f"{gain.points:+.1f}", interval)]
 

@@ -28,7 +28,6 @@ from edgetl.runs.artifact import Artifact
 from edgetl.runs.files import sha256_of, sync_names, write_atomic
 from edgetl.runs.lock import LOCK_FILE
 from edgetl.runs.manifest import MANIFEST_SCHEMA, Role, problem_of
-from edgetl.runs.reports import Part, problem_in
 
 __all__ = ["WEIGHTS_FILE", "RunFolder", "run_folders"]
 
@@ -226,30 +225,14 @@ class RunFolder:
         try:
             data = json.loads(file.read_bytes())
         except (ValueError, RecursionError) as cause:
-            raise DamagedFile(f"{file}: is no JSON ({cause}). Make it again: {self._remedy(name)}") from cause
+            raise self.damaged(name, f"no JSON: {cause}") from cause
         if not isinstance(data, dict):
-            raise DamagedFile(f"{file}: holds no keys and values. Make it again: {self._remedy(name)}")
+            raise self.damaged(name, "no keys and values")
         return data
 
-    def read_report(self, name: str, version: int, schema: type[Part]) -> dict[str, Any] | None:
-        """What a stage's report holds, None if there is none.
-
-        Args:
-            name: Its file.
-            version: The schema version that is read.
-            schema: What it must hold.
-
-        Raises:
-            DamagedFile: It is gone, was changed, is of another edgetl, or holds something else.
-        """
-        if name not in self.manifest["files"]:
-            return None
-        data = self.read_json(name)
-        found = data.get("schema_version")
-        problem = f"schema version {found}, this edgetl reads {version}" if found != version else ""
-        if problem := problem or problem_in(schema, data):
-            raise DamagedFile(f"{self.path / name}: cannot be used ({problem}). Make it again: {self._remedy(name)}")
-        return data
+    def damaged(self, name: str, problem: str) -> DamagedFile:
+        """The error for a file of the run that holds something else than its stage wrote, and what to do."""
+        return DamagedFile(f"{self.path / name}: cannot be used ({problem}). Make it again: {self._remedy(name)}")
 
     def _remedy(self, name: str) -> str:
         stage = self.manifest["files"][name]["stage"]

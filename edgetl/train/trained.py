@@ -13,11 +13,11 @@ from edgetl.runs.folder import WEIGHTS_FILE
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.evaluation import evaluate
 from edgetl.train.loop import Record
+from edgetl.train.schema import METRICS_FILE
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["METRICS_FILE", "write_trained", "write_weights"]
+__all__ = ["write_trained", "write_weights"]
 
-METRICS_FILE = "metrics.jsonl"
 _HEADER = ("library", "name", "arguments", "mean", "std", "pruned")
 
 

@@ -1,17 +1,27 @@
-"""What `verify.json` holds."""
+"""What `verify.json` and `predictions.npz` hold."""
 
+import zipfile
+import zlib
 from typing import Any
 
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from edgetl.runs.folder import RunFolder
+from edgetl.runs.reading import read_report
 from edgetl.runs.reports import Fraction, Named, Number, Part, Runtime
 from edgetl.runs.verdict import Status
 
-__all__ = ["VERIFY_FILE", "VERIFY_SCHEMA", "read_proof"]
+__all__ = ["PREDICTIONS_FILE", "REFERENCE", "VERIFY_FILE", "VERIFY_SCHEMA", "read_answers", "read_proof"]
 
 VERIFY_SCHEMA = 2
 VERIFY_FILE = "verify.json"
+PREDICTIONS_FILE = "predictions.npz"
+REFERENCE = "reference"
+"""What the student in PyTorch answered, among the answers of the files."""
+
 _MEASURED = ("runtime", "agreement", "ties_left_out", "max_probability_difference", "drop")
 
 
@@ -58,4 +68,27 @@ def read_proof(folder: RunFolder) -> dict[str, Any] | None:
     Raises:
         DamagedFile: It is not what the verify stage wrote.
     """
-    return folder.read_report(VERIFY_FILE, VERIFY_SCHEMA, _Proof)
+    return read_report(folder, VERIFY_FILE, VERIFY_SCHEMA, _Proof)
+
+
+def read_answers(folder: RunFolder) -> dict[str, NDArray[np.float32]] | None:
+    """Probabilities `(N, K)` of the test split by file, and by `REFERENCE`; None if the run was not verified.
+
+    Raises:
+        DamagedFile: They are not what the verify stage wrote.
+    """
+    if PREDICTIONS_FILE not in folder.manifest["files"]:
+        return None
+    file = folder.file(PREDICTIONS_FILE)
+    try:
+        with file.open("rb") as stream, NpzFile(stream, allow_pickle=False) as arrays:
+            answers = {name: arrays[name] for name in arrays.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
+        raise folder.damaged(PREDICTIONS_FILE, str(cause)) from cause
+    if REFERENCE not in answers:
+        raise folder.damaged(PREDICTIONS_FILE, "no answers of the network itself")
+    shape = (*answers[REFERENCE].shape[:1], len(folder.contract.labels))
+    for name, each in answers.items():
+        if each.dtype != np.float32 or each.shape != shape or not np.isfinite(each).all():
+            raise folder.damaged(PREDICTIONS_FILE, f"{name}: no probabilities of {shape[-1]} classes")
+    return answers

@@ -17,14 +17,13 @@ from edgetl.runs.files import write_json
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.runs.verdict import Limits, Verdict
 from edgetl.verify.comparison import Tolerance, compare, top1_of
-from edgetl.verify.schema import VERIFY_FILE, VERIFY_SCHEMA
+from edgetl.verify.schema import PREDICTIONS_FILE, REFERENCE, VERIFY_FILE, VERIFY_SCHEMA
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PREDICTIONS_FILE", "run"]
+__all__ = ["run"]
 
-PREDICTIONS_FILE = "predictions.npz"
 _BATCH_IMAGES = 64
 
 
@@ -48,7 +47,7 @@ def run(context: StageContext) -> StageResult:
     with context.reporter.track("Verify", len(artifacts) + 1) as advance:
         reference_NK, runtime = _reference(context, files)
         advance(1, runtime)
-        entries, predictions = [], {"reference": reference_NK}
+        entries, predictions = [], {REFERENCE: reference_NK}
         for artifact in artifacts:
             if damage := context.folder.damage_of(artifact):
                 entries.append(_unproven(artifact, damage))

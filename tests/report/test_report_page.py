@@ -248,6 +248,7 @@ def pruned(context, **changed):
         "unpruned_p50_ms": 0.701,
     }
     report = {
+        "schema_version": 1,
         "baseline": {"parameters": 2_240_000},
         "candidates": [{**candidate, "kept": 0.78, "latency_ratio": 0.7}, candidate],
         "kept": 0.67,
