@@ -17,7 +17,7 @@ _FOLDER = Path(__file__).parent / "results"
 def write_result(name: str, figures: dict[str, Any]) -> None:
     """Write figures with the machine and the versions they belong to, and print them."""
     where = machine()
-    slug = re.sub(r"[^a-z0-9]+", "-", f"{where['cpu']}-{where['cores']}-cores".lower()).strip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{where['cpu']}-{_integers(where)}-{where['cores']}-cores".lower()).strip("-")
     file = _FOLDER / f"{name}-{slug}.json"
     file.parent.mkdir(exist_ok=True)
     date = datetime.now(UTC).date().isoformat()
@@ -25,3 +25,10 @@ def write_result(name: str, figures: dict[str, Any]) -> None:
     file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=1))
     print(f"Wrote {file.name}")
+
+
+def _integers(where: dict[str, Any]) -> str:
+    """How the machine multiplies 8-bit integers, which decides most about what is worth measuring here."""
+    known = where["instruction_sets"]
+    names = {"amx": "amx_int8", "vnni": "avx512_vnni", "avx-vnni": "avx_vnni", "i8mm": "i8mm", "dotprod": "asimddp"}
+    return next((name for name, flag in names.items() if flag in known), "avx2" if "avx2" in known else "plain")

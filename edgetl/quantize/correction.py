@@ -78,9 +78,8 @@ def _move(products_GII: torch.Tensor, wanted_GOI: torch.Tensor, damping: float) 
     """The change of the weights with the least squared error, damped: `(G, O, I)`."""
     variance_G = torch.diagonal(products_GII, dim1=1, dim2=2).mean(1).clamp_min(_SMALLEST)
     ridge_GII = damping * variance_G[:, None, None] * torch.eye(products_GII.shape[1], dtype=products_GII.dtype)
-    # Products of inputs are symmetric and the ridge makes them positive: half the work of a general solver.
-    factor_GII = torch.linalg.cholesky(products_GII + ridge_GII)
-    return torch.cholesky_solve(wanted_GOI.transpose(1, 2), factor_GII).transpose(1, 2)
+    move_GOI: torch.Tensor = torch.linalg.solve(products_GII + ridge_GII, wanted_GOI, left=False)
+    return move_GOI
 
 
 def _gain(move_GOI: torch.Tensor, products_GII: torch.Tensor, wanted_GOI: torch.Tensor) -> float:
