@@ -20,9 +20,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew; review the diff like code")
 
 
-# Folders whose tests share what takes long to make go to one worker; the longest start first.
+# Folders whose tests share what takes long to make go to one worker; the longest start first. Those of data come before
+# anything has imported JAX: after it, each pool of workers starts from a new process.
 GROUPS = {"cli": "chain", "tests": "chain", "quantize": "integers", "export": "integers", "explain": "integers"}
-FIRST = ("integers", "chain", "distill", "train", "prune")
+FIRST = ("integers", "data", "chain", "distill", "train", "prune")
 
 
 def group_of(file: Path) -> str:

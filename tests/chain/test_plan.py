@@ -64,8 +64,8 @@ def test_a_control_run_and_explain_are_made_only_if_they_are_asked_for():
     assert plan(small_run.recipe(), OUT, selection("explain", "explain"))[-1].stages == ("explain",)
 
 
-def test_given_teachers_are_taken_as_they_are(tmp_path_factory, tmp_path):
-    given = small_run.trained(tmp_path_factory.getbasetemp())
+def test_given_teachers_are_taken_as_they_are(finished_run, tmp_path):
+    given = finished_run / "teacher"
     settings = small_run.recipe(teacher={"model": f"{given},{given}"})
     *teachers, student = plan(settings, tmp_path, DISTILL)
     assert shape(teachers) == [("teacher", str(given), "")] * 2

@@ -27,7 +27,6 @@ def straight(edgetl, stripes, tmp_path_factory):
 @pytest.mark.parametrize(
     ("victim", "number"),
     [
-        ("teacher/.checkpoint-finetune", signal.SIGKILL),
         (".checkpoint-distill/student", signal.SIGKILL),
         (".checkpoint-distill/student", signal.SIGINT),
     ],

@@ -12,24 +12,25 @@ MODELS = ("--teacher", "test_vit", "--student", "test_vit")
 SETTINGS = quick(control__seeds=1, student__average_decay=0.9, distill__teacher_precision="fp32")
 
 
+LAUNCHER = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "edgetl")
+
+
 def losses_of(file):
     return [json.loads(line)["loss"] for line in file.read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
-def runs(stripes, cache, tmp_path_factory):
+def runs(edgetl, stripes, cache, tmp_path_factory):
     """One run alone, and one by two processes."""
     base = tmp_path_factory.mktemp("processes")
-    alone = [sys.executable, "-m", "edgetl"]
-    launchers = {
-        "alone": alone,
-        "torchrun": [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", *alone[1:]],
+    common = ("distill", "--data", str(stripes), *MODELS, *SETTINGS, "--out")
+    launched = [*LAUNCHER, *common, str(base / "torchrun")]
+    done = {
+        "alone": edgetl(*common, base / "alone"),
+        "torchrun": subprocess.run(launched, env=environment_of(cache), capture_output=True, text=True, check=False),
     }
-    done = {}
-    for name, launcher in launchers.items():
-        command = [*launcher, "distill", "--data", str(stripes), *MODELS, *SETTINGS, "--out", str(base / name)]
-        done[name] = subprocess.run(command, env=environment_of(cache), capture_output=True, text=True, check=False)
-        assert done[name].returncode == 0, done[name].stderr
+    for each in done.values():
+        assert each.returncode == 0, each.stderr
     return base, done
 
 
@@ -63,8 +64,7 @@ def test_only_the_first_process_speaks_and_writes(runs):
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(stripes, cache, tmp_path):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "edgetl"]
-    command = [*launcher, "finetune", "--data", str(stripes), "--model", "test_vit", *quick(teacher__batch_size=15)]
+    command = [*LAUNCHER, "finetune", "--data", str(stripes), "--model", "test_vit", *quick(teacher__batch_size=15)]
     command += ["--out", str(tmp_path / "run")]
     done = subprocess.run(command, env=environment_of(cache), capture_output=True, text=True, check=False)
     assert done.returncode != 0
