@@ -10,7 +10,7 @@ __all__ = ["digits_recipe", "preset_values", "read_losses"]
 _DIGITS: dict[str, Any] = {
     "data": {"path": "digits", "image_size": 16, "resize": "squash"},
     "augment": {"crop_area": 0.9, "flip": False, "rotate_degrees": 12.0, "shift_fraction": 0.1, "colour": 0.0},
-    "teacher": {"model": "resnet50", "weights": "none", "epochs": 7, "learning_rate": 0.001},
+    "teacher": {"model": "resnet18", "weights": "none", "epochs": 7, "learning_rate": 0.001},
     "student": {"model": "mobilenetv2", "weights": "none", "epochs": 12, "learning_rate": 0.004},
 }
 
