@@ -1,1 +1,1 @@
-"""How fast and how large the artifacts are: the runner gives raw samples, this turns them into numbers."""
+"""How fast and how large the artifacts are: the runner gives raw samples, and this package summarizes them."""

@@ -1,4 +1,4 @@
-"""Which file to ship: the fastest by measurement of those that keep the accuracy, float ones included."""
+"""Which file to ship: of those that keep the accuracy, float files included, the one measured to be fastest."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from edgetl.runs.artifact import EXACT
 __all__ = ["Recommendation", "advice", "recommend"]
 
 _CLEARLY = 0.67
-"""Part of a float file's time at which nobody asks why it is not less."""
+"""Up to this part of the float file's time, the sentence gives no hint at why the file is not faster."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Recommendation:
     """Files that passed the proof and were timed."""
 
     compressed: int
-    """Those of them in fewer bits than float."""
+    """Candidates in fewer bits than float."""
 
     float_file: str
-    """The fastest float file among them; empty if there is none."""
+    """The fastest float file among the candidates; empty if there is none."""
 
     float_p50_ms: float | None
 
@@ -45,7 +45,7 @@ class Recommendation:
             less = "; no file in fewer bits is measurably faster here ('edgetl explain' says why)"
             return f"{start}{less if self.compressed else ''}."
         why = "" if self.to_float <= _CLEARLY else " 'edgetl explain' says where the time goes."
-        return f"{start}, {self.to_float:.2f} of the fastest float file ({self.float_p50_ms:.3g} ms).{why}"
+        return f"{start}, {self.to_float:.2f} of the time of the fastest float file ({self.float_p50_ms:.3g} ms).{why}"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""
@@ -59,22 +59,22 @@ def advice(verify: dict[str, Any], bench: dict[str, Any]) -> str:
 
 
 def _elsewhere(bench: dict[str, Any]) -> str:
-    """That times are of another kind of machine than the target; empty if they are not."""
+    """Say that the times are from another architecture than the target's; empty if they are not."""
     here, there = (bench.get(key, {}).get("architecture") for key in ("machine", "target_profile"))
     if not there or here == there:
         return ""
     name = bench["target"]
     return (
-        f"No file is recommended for {name} ({there}), since the times are of this machine ({here})."
+        f"No file is recommended for {name} ({there}), since the times are from this machine ({here})."
         " Time the files there: python -m edgetl_runner time FILE"
     )
 
 
 def recommend(verify: dict[str, Any], bench: dict[str, Any]) -> Recommendation | None:
-    """Choose from `verify.json` and `bench.json`; None if no timed file has passed, or the target is no such machine.
+    """Choose from `verify.json` and `bench.json`; None if no timed file has passed, or the architectures differ.
 
-    Of files whose medians cannot be told apart, the one whose answers agree best with the trained network is taken, and
-    of those the smallest.
+    Among files whose medians are indistinguishable, choose the one whose answers agree best with the trained network,
+    and among those the smallest.
     """
     proofs = {each["file"]: each for each in verify.get("artifacts", []) if each["verdict"]["status"] == "PASS"}
     timed = [each for each in bench.get("artifacts", []) if each["file"] in proofs]

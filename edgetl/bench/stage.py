@@ -21,10 +21,10 @@ __all__ = ["run"]
 def run(context: StageContext) -> StageResult:
     """Time every artifact with one image per call, on images of the test split.
 
-    A file that is not what its stage wrote any more is left out, and fails the stage.
+    A file that is no longer what its stage wrote is left out, and fails the stage.
 
     Raises:
-        RunFolderError: Nothing was exported yet.
+        RunFolderError: Nothing has been exported yet.
         DamagedFile: No artifact is what its stage wrote.
         RunnerFailed: A runtime is missing, died, or would not compute where it was asked to.
     """

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 __all__ = ["MIN_RUNS", "Latency", "summarize"]
 
 MIN_RUNS = 64
-"""Fewest runs to describe; of fewer, a 90th percentile is decided by a handful."""
+"""Fewest runs to describe; with fewer, a handful of runs decides the 90th percentile."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ def summarize(times_s: NDArray[np.float64], *, seed: int = 0, resamples: int = 1
     """Describe a series of single-inference times.
 
     The interval is a 95 % bootstrap of the median: latency is skewed, and a mean with a standard deviation would
-    describe a bell curve that is not there. It covers the noise within this process, not what differs between
+    describe a bell curve that is not there. It covers the noise within this process, not the differences between
     processes.
 
     Args:
         times_s: `(R,)` seconds, one per timed inference, warm-up already removed.
-        seed: Seeds the bootstrap, so that a report can be made twice.
+        seed: Seeds the bootstrap, so that a report can be reproduced.
         resamples: Bootstrap samples drawn.
 
     Returns:
         Percentiles and the interval, in milliseconds.
 
     Raises:
-        ValueError: Fewer than 64 runs; percentiles would be decided by single ones.
+        ValueError: Fewer than 64 runs; single runs would decide the percentiles.
     """
     if times_s.size < MIN_RUNS:
         raise ValueError(f"need at least {MIN_RUNS} timed runs, got {times_s.size}")
@@ -65,14 +65,14 @@ def summarize(times_s: NDArray[np.float64], *, seed: int = 0, resamples: int = 1
 def _bootstrap_medians(times_ms: NDArray[np.float64], rng: np.random.Generator, resamples: int) -> NDArray[np.float64]:
     """Medians of `resamples` draws with replacement from sorted times, `(resamples,)`.
 
-    A fast model gives 100,000 times, and drawing them all 1000 times over needs gigabytes. A draw is a uniform number
-    that picks a place in the sorted times, so the draw's k-th smallest comes from the k-th smallest of R uniform
-    numbers, which has a Beta distribution: two random numbers per resample, and the same law.
+    A fast model gives 100,000 times, and drawing all of them 1000 times would need gigabytes. A draw is a uniform
+    number that picks a place in the sorted times, so the draw's k-th smallest comes from the k-th smallest of R uniform
+    numbers, which has a Beta distribution. So two random numbers per resample give the same distribution.
     """
     runs = times_ms.size
     lower = (runs + 1) // 2
     u_lower = rng.beta(lower, runs + 1 - lower, size=resamples)
-    # Given the lower middle one, the next is the smallest of the runs - lower above it.
+    # Given the lower middle number, the next is the smallest of the `runs - lower` numbers above it.
     u_upper = u_lower + (1 - u_lower) * rng.beta(1, runs - lower, size=resamples)
     picks_lower = np.minimum((u_lower * runs).astype(np.int64), runs - 1)
     if runs % 2:

@@ -1,4 +1,4 @@
-"""What a run's benchmark says, as far as it is of the files that are there."""
+"""What a run's benchmark says about the files that are still there."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ class _Bench(Part):
 
 
 def read_timings(folder: RunFolder) -> dict[str, Any] | None:
-    """The benchmark's report without the files that are not what was timed any more; None if nothing was timed.
+    """The benchmark's report, without files that have changed since they were timed; None if nothing was timed.
 
     Raises:
         DamagedFile: The report itself was changed.

@@ -25,20 +25,20 @@ def run(
 ) -> RunFolder:
     """Make a student: teacher, distillation, files in every format, integers, proof, latency, report.
 
-    What has not changed since the last time is not done again, so that an interrupted run goes on where it was.
+    Stages whose inputs have not changed are skipped, so an interrupted run continues where it stopped.
 
     Args:
         recipe: What to make; `Recipe.load` reads one.
         out: The run folder; `runs/DATA-MODEL` by default.
-        stages: Names out of `edgetl.chain.stages.CHAIN`; those before the first are taken as they are.
-        reporter: Hears the progress; silent by default.
-        force: Whether a trained network of other data or of another model may be overwritten.
+        stages: Names from `edgetl.chain.stages.CHAIN`; the results of earlier stages are used as they are.
+        reporter: Receives the progress; silent by default.
+        force: Whether a network of another model, or one trained on other data, may be overwritten.
 
     Returns:
         The student's run folder.
 
     Raises:
-        ProofFailed: A file does not keep what was trained; it is all there for a look.
+        ProofFailed: A file does not match what was trained; all files and reports are kept for inspection.
         EdgetlError: Anything else a user can act on; nothing half-written is left.
     """
     place = Path(out) if out is not None else default_out(recipe, recipe.student.model)
@@ -63,13 +63,13 @@ def run_finetuning(recipe: Recipe, out: Path, reporter: Reporter, *, force: bool
 def run_verb(
     verb: str, recipe: Recipe, folder: RunFolder, reporter: Reporter, *, then: tuple[str, ...] = ()
 ) -> RunFolder:
-    """Run one stage in an existing run, with those that it cannot do without.
+    """Run one stage in an existing run, with the stages that must run with it.
 
     Args:
         verb: 'export', 'quantize', 'verify', 'bench', 'explain' or 'report'.
-        recipe: The run's own, with what the user changed.
+        recipe: The run's own recipe, with the user's changes.
         folder: The run.
-        reporter: Hears the progress.
+        reporter: Receives the progress.
         then: Further stages, if they have to run.
 
     Raises:
@@ -81,7 +81,7 @@ def run_verb(
 
 
 def stages_of_verb(verb: str, folder: RunFolder) -> tuple[str, ...]:
-    """The stages that a verb runs: files of other formats are quantized as those before were, and a page is renewed."""
+    """The stages that a verb runs: after `export`, quantize again if the run was; update the report if there is one."""
     before = {"quantize": ("export",)}.get(verb, ())
     after = ("quantize",) if verb == "export" and folder.stage("quantize") else ()
     page = ("report",) if verb in STAGES["report"].reads and folder.stage("report") else ()
@@ -89,16 +89,16 @@ def stages_of_verb(verb: str, folder: RunFolder) -> tuple[str, ...]:
 
 
 def default_out(recipe: Recipe, model: str) -> Path:
-    """Where a run goes if nobody says: `runs/DATA-MODEL`."""
+    """The default run folder: `runs/DATA-MODEL`."""
     name = f"{Path(recipe.data.path).resolve().name}-{model}"
     return Path("runs") / name.replace(":", "-").replace("/", "-")
 
 
 def check_settings(verb: str, folder: RunFolder, names: Iterable[str], then: tuple[str, ...] = ()) -> None:
-    """Make sure that what is set for a verb is read by it: a run's other stages were made from other values.
+    """Make sure that a verb reads the options set for it: stages that do not run again keep their old values.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It does not read one of them.
     """
     stages = (*stages_of_verb(verb, folder), *then)
     read = {part for stage in stages for part in STAGES[stage].recipe} | {"target"}
@@ -106,5 +106,5 @@ def check_settings(verb: str, folder: RunFolder, names: Iterable[str], then: tup
         section = name.partition(".")[0]
         if not {name, section} & read:
             known = ", ".join(STAGES[verb].recipe)
-            hint = f"It reads {known or 'nothing of the recipe'}. 'edgetl run' makes the run again from another recipe."
+            hint = f"It reads {known or 'nothing of the recipe'}. To change the rest of the recipe, use 'edgetl run'."
             raise ConfigError(name, f"'edgetl {verb}' does not read it", hint=hint)

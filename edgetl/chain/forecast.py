@@ -21,14 +21,14 @@ class Forecast:
     run: PlannedRun
     stage: str
     state: Literal["current", "to do", "again"]
-    """`again`: it was made, from something that has changed since."""
+    """`again`: it was made, but its inputs have changed since."""
 
     seconds: float | None
     """How long it took the last time; None if it never ran."""
 
     @property
     def expectation(self) -> str:
-        """The time that it may take, for people."""
+        """The time that it may take, as text."""
         if self.state == "current":
             return ""
         return duration(self.seconds) if self.seconds is not None else "not known yet"
@@ -43,7 +43,7 @@ def forecast(plan: Sequence[PlannedRun], reporter: Reporter) -> list[Forecast]:
     """Look at every stage of a plan; nothing is written.
 
     Raises:
-        EdgetlError: What would stop the plan.
+        EdgetlError: Something would stop the plan.
     """
     found: list[Forecast] = []
     for run in plan:
@@ -54,7 +54,7 @@ def forecast(plan: Sequence[PlannedRun], reporter: Reporter) -> list[Forecast]:
 
 def _look(run: PlannedRun, reporter: Reporter, parents_change: bool) -> list[Forecast]:
     folder = RunFolder.prepare(run.folder)
-    # What follows from a network that is not trained yet cannot be current.
+    # Nothing that depends on a network that has yet to be trained can be current.
     setting = None if parents_change or not run.stages else setting_of(run, reporter)
     found: list[Forecast] = []
     stale: set[str] = set()
@@ -70,7 +70,7 @@ def _look(run: PlannedRun, reporter: Reporter, parents_change: bool) -> list[For
 
 
 def total_of(found: Sequence[Forecast]) -> str:
-    """The sum of what is known, in a sentence."""
+    """The sum of the known times, in a sentence."""
     open_ones = [each for each in found if each.state != "current"]
     if not open_ones:
         return "Nothing would run: all of it is current."
@@ -78,6 +78,6 @@ def total_of(found: Sequence[Forecast]) -> str:
     unknown = sum(each.seconds is None for each in open_ones)
     start = f"{len(open_ones)} of {len(found)} stages would run"
     if unknown == len(open_ones):
-        return f"{start}; none of them ran here before, so their time is not known. It is said before each training."
-    more = f", and {unknown} that never ran here" if unknown else ""
-    return f"{start}: about {duration(known)} by the last time{more}."
+        return f"{start}; none has run here before, so their time is unknown. Each training prints an estimate first."
+    more = f", plus {unknown} that never ran here" if unknown else ""
+    return f"{start}: about {duration(known)}, judging by the last time{more}."

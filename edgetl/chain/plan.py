@@ -1,6 +1,6 @@
-"""From a recipe to the runs that make it: which networks are trained, in which folders, from which, by which stages.
+"""From a recipe to the runs that carry it out: which networks are trained, where, from which parents, by which stages.
 
-Checking, estimating, printing and running walk the same plan.
+Checking, estimating, printing and running all use the same plan.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from edgetl.runs.manifest import Role
 __all__ = ["Parent", "PlannedRun", "plan", "plan_finetuning", "plan_verb", "selection"]
 
 _TEACHER, _UNPRUNED, _ASSISTANT = "teacher", "unpruned", "assistant"
-"""Names of the run folders inside the student's; what a run is for is its role, whatever its folder is called."""
+"""Names of the run folders inside the student's; a run's purpose is its role, whatever its folder is called."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class PlannedRun:
 
     parents: tuple[Parent, ...] = ()
     is_main: bool = True
-    """Whether it is what was asked for, and not something that this needs."""
+    """Whether this is the run that was asked for, rather than one that it needs."""
 
     @property
     def title(self) -> str:
-        """How its stages are called in messages: those of the main run by their names alone."""
+        """Prefix of its stages' names in messages; empty for the main run."""
         return "" if self.is_main else f"{self.folder.name}'s "
 
     @property
@@ -54,7 +54,7 @@ class PlannedRun:
 
     @property
     def section(self) -> str:
-        """The section of the recipe that says which network it trains, and how."""
+        """The section of the recipe that describes the network and its training."""
         return "teacher" if self.role == "teacher" else "student"
 
     @property
@@ -64,7 +64,7 @@ class PlannedRun:
 
 
 def selection(first: str | None, last: str | None) -> tuple[str, ...]:
-    """The stages from `first` to `last`, both included; all without them.
+    """The stages from `first` to `last`, both included; all stages by default.
 
     Raises:
         ConfigError: No such stage, or the first comes after the last.
@@ -84,15 +84,15 @@ def plan(recipe: Recipe, out: Path, stages: Iterable[str] = CHAIN) -> tuple[Plan
 
     Args:
         recipe: What to make.
-        out: The student's run folder; the others lie in it, but for teachers that are given.
-        stages: Names out of `CHAIN`; those before the first are taken as they are.
+        out: The student's run folder; it contains the other runs, except teachers that are given.
+        stages: Names from `CHAIN`; the results of earlier stages are used as they are.
 
     Raises:
-        ConfigError: The recipe asks for pruning, and there are no epochs to put it between.
+        ConfigError: The recipe asks for pruning, but the student has only one epoch.
         RunFolderError: A given teacher is not trained.
     """
     given = set(stages)
-    # Who distills prunes, too, if the recipe asks for it.
+    # Distilling includes pruning, if the recipe asks for it.
     wanted = given | {"prune"} if "distill" in given else given
     chosen = tuple(name for name in CHAIN if name in wanted)
     teachers = _teachers(recipe, out, chosen)
@@ -112,21 +112,21 @@ def plan(recipe: Recipe, out: Path, stages: Iterable[str] = CHAIN) -> tuple[Plan
 
 
 def plan_finetuning(recipe: Recipe, out: Path) -> tuple[PlannedRun, ...]:
-    """The run of one network that is trained on labels.
+    """A plan with one run: a network trained on labels.
 
     Raises:
         ConfigError: The recipe asks for pruning, which is for students.
     """
     if is_asked(recipe):
-        raise ConfigError("prune.latency", "only a student is pruned", hint="'edgetl distill' does it.")
+        raise ConfigError("prune.latency", "only a student is pruned", hint="Use 'edgetl distill'.")
     return (PlannedRun("teacher", out, recipe, ("data", "finetune")),)
 
 
 def plan_verb(folder: RunFolder, recipe: Recipe, stages: Sequence[str]) -> tuple[PlannedRun, ...]:
-    """Some stages of an existing run."""
+    """A plan with some stages of an existing run."""
     role = folder.role
     if role is None:
-        raise RunFolderError(f"{folder.path}: nothing was made here yet. 'edgetl run' does it")
+        raise RunFolderError(f"{folder.path}: nothing has been made here yet. Run 'edgetl run' first")
     ordered = tuple(name for name in CHAIN if name in stages)
     for name in ordered:
         if role not in STAGES[name].roles:
@@ -142,7 +142,7 @@ def _said(role: Role) -> str:
 
 
 def _teachers(recipe: Recipe, out: Path, stages: tuple[str, ...]) -> list[PlannedRun]:
-    """Those that are given, or one of the run's own, made as far as the stages ask."""
+    """The given teachers, or a teacher of the run's own, made as far as the stages ask."""
     given = run_folders(recipe.teacher.model)
     if given:
         return [PlannedRun("teacher", RunFolder.trained(path).path, recipe, (), is_main=False) for path in given]
@@ -151,7 +151,7 @@ def _teachers(recipe: Recipe, out: Path, stages: tuple[str, ...]) -> list[Planne
 
 
 def _assistants(recipe: Recipe, out: Path, stages: tuple[str, ...], teachers: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Students between teacher and student; each learns from the one before."""
+    """Intermediate networks between teacher and student; each learns from the one before."""
     runs: list[PlannedRun] = []
     parents = tuple(Parent(run.role, run.folder) for run in teachers)
     for number, model in enumerate(recipe.distill.assistants, start=1):
@@ -166,16 +166,16 @@ def _assistants(recipe: Recipe, out: Path, stages: tuple[str, ...], teachers: Se
 
 
 def _for(role: Role, stages: tuple[str, ...], recipe: Recipe) -> tuple[str, ...]:
-    """Those of the chosen stages that a run of a role has."""
+    """The chosen stages that a run of this role has."""
     ends = {stages[0], stages[-1]}
     fitting = [STAGES[name] for name in stages if role in STAGES[name].roles]
     wanted = tuple(each.name for each in fitting if each.asked is None or each.asked(recipe, each.name in ends))
-    # What only serves a training is not made where nothing is trained.
+    # Stages that only serve training are skipped where nothing is trained.
     return wanted if role == "student" or "distill" in wanted else ()
 
 
 def _stops_before_student(teachers: Sequence[PlannedRun], own: tuple[str, ...]) -> bool:
-    """Whether only data was asked for, and there is no teacher yet whose pixels the student could see."""
+    """Whether only the data stage was asked for, and there is no teacher yet to take the student's contract from."""
     teacher = teachers[0]
     makes_none = own == ("data",) and "finetune" not in teacher.stages
     return makes_none and not RunFolder.prepare(teacher.folder).is_trained

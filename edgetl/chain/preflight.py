@@ -1,4 +1,4 @@
-"""Find out before the first hour of training what would stop the last minute."""
+"""Find out, before hours of training, what would stop the run at the end."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +21,8 @@ def check(plan: Sequence[PlannedRun], reporter: Reporter, *, force: bool = False
 
     Args:
         plan: What is to be made.
-        reporter: Hears what takes time.
-        force: Whether trained networks of other data or other models may be overwritten.
+        reporter: Receives messages about slow steps.
+        force: Whether networks of other models, or ones trained on other data, may be overwritten.
 
     Raises:
         EdgetlError: Something is missing, or is not what the plan needs; nothing was written.
@@ -71,14 +71,14 @@ def _is_made_by(plan: Sequence[PlannedRun], model: ModelConfig) -> bool:
 
 
 def _was_trained(run: PlannedRun, folder: RunFolder) -> bool:
-    """Whether this very network was trained there, so that it was to be had."""
+    """Whether this very network was trained there, so that its weights must have been obtainable."""
     record = folder.stage(run.kind)
     return record is not None and record["recipe"].get(run.section) == run.network.model_dump(mode="json")
 
 
 def _check_overwriting(run: PlannedRun, folder: RunFolder) -> None:
-    """Keep what was trained there from being overwritten by something else."""
-    if not folder.is_trained or folder.role != run.role:  # another role is refused whatever is forced
+    """Refuse to overwrite a trained network with a different one."""
+    if not folder.is_trained or folder.role != run.role:  # another role is refused later, even with --force
         return
     if other := _other_network(run, folder):
         problem = f"holds a trained {other}, not {run.network.model}"
@@ -97,7 +97,7 @@ def _other_network(run: PlannedRun, folder: RunFolder) -> str:
 
 
 def _other_data(run: PlannedRun, folder: RunFolder) -> str:
-    """The data that was trained on, if it is neither at the same place nor looks the same from outside."""
+    """The data that it was trained on, if neither its path nor its fingerprint is that of the wanted data."""
     from edgetl.data.stage import fingerprint
 
     record = folder.stage("data") or {}

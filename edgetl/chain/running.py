@@ -1,7 +1,6 @@
-"""Run a plan: in each run folder the stages in order, and only those that have to.
+"""Run a plan: in each run folder, run the stages in order, and only those that have to.
 
-A stage is skipped when the hash of everything that decides what it makes is the one it was made from, and its own files
-are untouched.
+A stage is skipped if the hash of everything that determines its results is unchanged, and its own files are untouched.
 """
 
 import errno
@@ -35,7 +34,7 @@ _NEED_TEACHERS = {"data", "distill", "control"}
 
 @dataclass(frozen=True)
 class Setting:
-    """A planned run with what its stages are handed; the recipe is the whole one."""
+    """A planned run with what its stages are given; the recipe is not yet narrowed to one stage."""
 
     planned: PlannedRun
     target: Target
@@ -43,17 +42,17 @@ class Setting:
     context: StageContext
 
     def inputs_of(self, stage: Stage) -> str:
-        """Hash of everything that decides what a stage makes here."""
+        """Hash of everything that determines what a stage makes here."""
         return inputs_of(stage, self.context, self.planned.recipe, self.formats)
 
 
 def execute(plan: Sequence[PlannedRun], reporter: Reporter, *, again: Container[str] = ()) -> RunFolder:
-    """Run every stage of a plan that has to run, or is to run `again`; returns the folder of the last run.
+    """Run every stage of a plan that is not current or is listed in `again`; returns the folder of the last run.
 
-    Of several processes, the first one writes; while it does, no other edgetl can write there.
+    Of several processes, only the first one writes; meanwhile no other edgetl can write there.
 
     Raises:
-        ProofFailed: An artifact is out of bounds; the later stages have run all the same, so that the report shows it.
+        ProofFailed: An artifact is out of bounds; the later stages have run anyway, so that the report shows it.
         EdgetlError: Anything else the user can act on; nothing half-written is left.
     """
     made = [run for run in plan if run.stages]
@@ -166,7 +165,7 @@ def _make(stage: Stage, setting: Setting, context: StageContext) -> dict[str, An
 
 
 def _facts(planned: PlannedRun) -> dict[str, Any]:
-    """What the manifest says of the run as a whole; what was made of which values stands in the stages' records."""
+    """What the manifest says about the run as a whole; each stage's record holds the values that it was made from."""
     return {
         "role": planned.role,
         "parents": [{"role": parent.role, "run": _place(parent.folder, planned.folder)} for parent in planned.parents],
@@ -175,13 +174,13 @@ def _facts(planned: PlannedRun) -> dict[str, Any]:
 
 
 def _place(parent: Path, folder: Path) -> str:
-    """A run's place as its child writes it down: relative where it lies inside, so that both can move together."""
+    """A parent's path as its child records it: relative if it lies inside the child, so that both can move together."""
     inner, outer = parent.resolve(), folder.resolve()
     return str(inner.relative_to(outer)) if inner.is_relative_to(outer) else str(inner)
 
 
 def _storage_fault(cause: Exception, place: Path) -> StorageFault | None:
-    """Recognise a fault of the disk, also where a library reports it in its own words."""
+    """Recognise a disk fault, even if a library reports it in its own words."""
     if is_storage_fault(cause):
         assert isinstance(cause, OSError)
         return storage_fault(place, cause)

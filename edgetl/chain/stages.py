@@ -1,6 +1,6 @@
-"""Every stage, one record each: where its code is, what it needs, and everything that decides what it makes.
+"""Every stage, one record each: where its code is, what it needs, and everything that determines what it makes.
 
-A stage is handed what its record declares and nothing else. Adding one is one record here and one file elsewhere.
+A stage is given what its record declares and nothing else. To add one, write one record here and one file elsewhere.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class Stage:
 
     name: str
     load: Callable[[], StageFunction]
-    """Imports the stage's function: its libraries are loaded when it has to run and not before."""
+    """Imports the stage's function, so that its libraries are loaded only when it has to run."""
 
     recipe: tuple[str, ...] = ()
     """Parts of the recipe that it reads: sections, `section.field`, or fields of the recipe itself."""
@@ -43,7 +43,7 @@ class Stage:
     """Runs that can have it."""
 
     asked: Callable[[Recipe, bool], bool] | None = None
-    """Whether it is wanted, by the recipe and by being named as the first or last stage; None if every chain has it."""
+    """Whether to run it, by the recipe and by whether it was named as first or last stage; None if it always runs."""
 
     extras: tuple[str, ...] = ()
     """What must be installed for it."""
@@ -61,13 +61,13 @@ class Stage:
     """Whether the device's facts change what it makes: it measures."""
 
     together: bool = False
-    """Whether several processes share it; else the first one runs it while the others wait."""
+    """Whether several processes share it; if not, the first one runs it while the others wait."""
 
     anew: bool = False
-    """Whether its verb runs it each time: who asks for a proof or a measurement wants one of the files as they are."""
+    """Whether its verb always runs it: a proof or a measurement must be of the files as they are now."""
 
     lasting: bool = False
-    """Whether people open its files, so that they stay, out of date, until they are made again."""
+    """Whether people open its files: then outdated ones stay until they are made again."""
 
     also: Callable[[StageContext, Recipe], Any] = lambda _context, _recipe: None
     """Anything else that it depends on."""
@@ -78,7 +78,7 @@ def _from(module: str) -> Callable[[], StageFunction]:
 
 
 def _load_data_stage() -> StageFunction:
-    """The data stage with what the networks expect, which it cannot ask itself: models are built on data."""
+    """The data stage, with the input that the networks expect; `data` cannot ask for it, as it may not import `zoo`."""
     from edgetl.data import stage as data
     from edgetl.zoo.build import native_input
 
@@ -89,7 +89,7 @@ def _load_data_stage() -> StageFunction:
 
 
 def _looks(context: StageContext, recipe: Recipe) -> Any:
-    """What the images look like from outside."""
+    """Fingerprints of the images, and the teachers' weights."""
     from edgetl.data.stage import fingerprint, unlabelled_fingerprint
 
     unlabelled = unlabelled_fingerprint(recipe) if context.teachers else ""
@@ -146,7 +146,7 @@ _EVERY = (
         roles=("unpruned",),
         extras=("train",),
         target=True,
-        # Other tools or another machine may find another width; it does not ask, since all training follows it.
+        # Other tools or another machine might find another width; they do not count, or training would run again.
     ),
     Stage(
         "control",
@@ -239,11 +239,11 @@ CHAIN = tuple(STAGES)
 
 
 def inputs_of(stage: Stage, context: StageContext, recipe: Recipe, formats: tuple[str, ...]) -> str:
-    """Hash of everything that decides what a stage makes; equal hashes mean that it need not run again.
+    """Hash of everything that determines what a stage makes; with an equal hash it need not run again.
 
     Args:
         stage: Its record.
-        context: What it will be handed.
+        context: What it will be given.
         recipe: The whole one.
         formats: Those that are exported.
     """
@@ -261,7 +261,7 @@ def inputs_of(stage: Stage, context: StageContext, recipe: Recipe, formats: tupl
 
 
 def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
-    """Recipe values in which a weights file counts by its content, wherever it lies."""
+    """Recipe values with each weights file replaced by the hash of its content, so that its path does not matter."""
     return {
         name: {**value, "weights": _content(value["weights"])}
         if isinstance(value, dict) and "weights" in value

@@ -1,4 +1,4 @@
-"""What is typed and seen: the verbs by family, their flags, and the terminal. The only place that prints or exits."""
+"""The command line: the verbs by family, their flags, and the terminal. The only place that prints or exits."""
 
 # In the order in which the help page shows the verbs.
 from edgetl.cli import making, on_run, around  # noqa: I001

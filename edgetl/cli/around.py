@@ -1,4 +1,4 @@
-"""Verbs beside runs: targets, doctor, init."""
+"""Verbs that need no run: targets, doctor, init."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,7 +59,7 @@ def init(
     from edgetl.runs.files import write_atomic
 
     if file.exists():
-        raise ConfigError(str(file), "is already there", hint="Choose another name, or delete it first.")
+        raise ConfigError(str(file), "already exists", hint="Choose another name, or delete it first.")
     asked = asked_recipe(None, recipe_fields(data=data, teacher=teacher, student=student, target=target), None)
     write_atomic(file, recipe_template(asked))
     print(f"Wrote {file}. Now: edgetl run {file}")

@@ -25,7 +25,7 @@ _PLACES = {
 
 
 def recipe_fields(**given: Any) -> dict[str, Any]:
-    """Turn flags into `section.field` values of the recipe; those not given leave the recipe alone.
+    """Turn flags into `section.field` values of the recipe; flags that are not given leave the recipe unchanged.
 
     Raises:
         ConfigError: A flag says something impossible.

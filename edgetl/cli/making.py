@@ -43,7 +43,7 @@ def run(
 ) -> None:
     """Run the whole chain: data, finetune, distill, control (if asked), export, quantize, verify, bench, report.
 
-    What has not changed since the last time is not done again, so an interrupted run goes on where it was.
+    Stages whose inputs have not changed are skipped, so an interrupted run continues where it stopped.
     """
     from edgetl.chain.plan import selection
 

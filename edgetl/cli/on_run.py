@@ -25,7 +25,7 @@ def export(
 
     With --target, every file is then proven and timed here, and the fastest that keeps the accuracy is recommended.
 
-    Times of a machine of another kind than the device recommend nothing.
+    No file is recommended if this machine's architecture differs from the device's.
     """
     then: tuple[str, ...] = ("verify", "bench") if target else ()
     _on_run(run_folder, "export", recipe_fields(target=target, formats=formats), settings, json, then)
@@ -38,7 +38,7 @@ def quantize(
         str | None, typer.Option(metavar="S,S", help="Any of w8a8, fp16, w8 (weights alone), dynamic.")
     ] = None,
     max_drop: Annotated[
-        float | None, typer.Option(metavar="FRACTION", help="Largest loss of top-1: 0.01 is one point of a hundred.")
+        float | None, typer.Option(metavar="FRACTION", help="Largest loss of top-1: 0.01 is one percentage point.")
     ] = None,
     settings: options.Set = None,
     json: options.Json = False,
@@ -56,7 +56,7 @@ def quantize(
 def verify(run_folder: options.Run, settings: options.Set = None, json: options.Json = False) -> None:
     """Prove that every artifact equals what was trained: each in its own runtime, over the whole test split.
 
-    Exits with 1 and the numbers if one does not. It proves anew each time it is asked.
+    If one does not, it prints the numbers and exits with 1. It proves again each time it is called.
     """
     _on_run(run_folder, "verify", {}, settings, json)
 
@@ -65,7 +65,7 @@ def verify(run_folder: options.Run, settings: options.Set = None, json: options.
 def bench(run_folder: options.Run, settings: options.Set = None, json: options.Json = False) -> None:
     """Measure latency, memory and size of every artifact on this machine, each in a fresh process.
 
-    It measures anew each time it is asked; 'run' keeps what was measured until an artifact or the machine changes.
+    It measures again each time it is called; 'run' keeps the numbers until an artifact or the machine changes.
     """
     _on_run(run_folder, "bench", {}, settings, json)
 
@@ -74,7 +74,7 @@ def bench(run_folder: options.Run, settings: options.Set = None, json: options.J
 def explain(run_folder: options.Run, settings: options.Set = None, json: options.Json = False) -> None:
     """Say why int8 is faster than float here, or is not: each reason with its share of the time, and what to do.
 
-    It times and profiles each file on this machine, anew each time it is asked. 'report' then shows it on the page.
+    It times and profiles each file on this machine each time it is called. 'report' then shows the result.
     """
     _on_run(run_folder, "explain", {}, settings, json)
 

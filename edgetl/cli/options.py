@@ -50,7 +50,7 @@ RecipeFile = Annotated[
     Path | None, typer.Argument(metavar="RECIPE.yaml", help="A recipe; 'edgetl init' writes one.", show_default=False)
 ]
 Preset = Annotated[
-    str | None, typer.Option("--recipe", metavar="fast|balanced|patient", help="How much training buys the student.")
+    str | None, typer.Option("--recipe", metavar="fast|balanced|patient", help="How much training the student gets.")
 ]
 Loss = Annotated[
     str | None,
@@ -70,4 +70,6 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the rec
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would run, what is current and how long it may take, and stop.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite a trained network of other data or of another model.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Overwrite a network of another model, or one trained on other data.")
+]

@@ -1,4 +1,4 @@
-"""What a run has, as a person reads it: one line per artifact, the receipt of quantization, reasons, a forecast."""
+"""A run's results for people: one line per artifact, the receipt of quantization, reasons, a forecast."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ _VERDICTS = {"PASS": "proven", "FAIL": "FAILED", "INCONCLUSIVE": "undecided"}
 
 
 def print_run(folder: RunFolder) -> None:
-    """Write what a run has so far: one line per artifact with whatever was measured."""
+    """Print a run's results so far: one line per artifact with whatever was measured."""
     bench, receipt = read_timings(folder) or {}, read_receipt(folder)
     verify = read_proof(folder) or {}
     proofs, times = _by_file(verify), _by_file(bench)
@@ -78,7 +78,7 @@ def print_forecast(found: "Sequence[Forecast]") -> None:
 
 
 def _accuracy(found: dict[str, Any]) -> list[str]:
-    """Top-1, drop with its standard error, and answers that change."""
+    """Top-1, drop with its standard error, and the fraction of answers that change."""
     drop = f"{100 * found['drop']:.2f} ± {100 * found['drop_error']:.2f}"
     return [f"{found['top1']:.1%}", drop, f"{found['flips']:.2%}"]
 

@@ -1,4 +1,4 @@
-"""One command: who hears its progress, how it ends, and what it shows."""
+"""One command: where its progress goes, how it ends, and what it shows."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ _INTERRUPTED = 130
 
 @contextmanager
 def session(place: Path, json: bool) -> "Iterator[Reporter]":
-    """Give a reporter; show a run whose proof failed before the error, and turn Ctrl-C into a word on how to go on."""
+    """Provide a reporter. If the proof fails, show the run before the error; on Ctrl-C, say how to continue."""
     from edgetl.cli.terminal import TerminalReporter
     from edgetl.runs.folder import RunFolder
     from edgetl.runs.processes import launched
@@ -36,14 +36,14 @@ def session(place: Path, json: bool) -> "Iterator[Reporter]":
         show(RunFolder.open(place), json)
         raise
     except KeyboardInterrupt:
-        print("\nedgetl: interrupted. The same command goes on where it was.", file=sys.stderr)
+        print("\nedgetl: interrupted. Run the same command again to continue where it stopped.", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None
     finally:
         reporter.close()
 
 
 def show(folder: "RunFolder", json: bool, *, report: str | None = None) -> None:
-    """Show what a run has, or one stage's report."""
+    """Show a run's results, or one stage's report."""
     from edgetl.cli.results import print_explanation, print_run
     from edgetl.cli.terminal import print_json
     from edgetl.runs.processes import launched
@@ -61,7 +61,7 @@ def show(folder: "RunFolder", json: bool, *, report: str | None = None) -> None:
 
 
 def print_plan_and_recipe(planned: "Sequence[PlannedRun]", recipe: "Recipe") -> None:
-    """Print the recipe that would run, behind comments on the runs that it means."""
+    """Print the recipe that would run, after comments that list the runs it would make."""
     from edgetl.recipe.template import recipe_template
 
     for run in planned:

@@ -1,4 +1,4 @@
-"""What a person sees: progress, messages and tables, in colour where there is a terminal."""
+"""What a person sees: progress, messages and tables, in colour on a terminal."""
 
 import json
 import os
@@ -20,11 +20,11 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class TerminalReporter(Reporter):
-    """Draws progress bars on a terminal, and writes a line now and then into a log."""
+    """Draws progress bars on a terminal, and writes an occasional line to a log."""
 
     def __init__(self) -> None:
         super().__init__()
-        # A descriptor of our own: while a converter's chatter is redirected, the bars stay where they are.
+        # A descriptor of our own: while a converter's output is redirected, the bars still reach the terminal.
         stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
 

@@ -1,6 +1,6 @@
-"""What a device is: a place where models run, through the runner that is there.
+"""What a device is: a place where models run, through the runner installed there.
 
-Adding one (emulated, behind ssh) is one file with a `Device` and its `Workspace`.
+To add one (emulated, behind ssh), write one file with a `Device` and its `Workspace`.
 """
 
 from abc import ABC, abstractmethod
@@ -15,13 +15,13 @@ __all__ = ["Device", "Work", "Workspace"]
 
 @dataclass(frozen=True)
 class Work:
-    """How much a command has to do, from which a device knows when to give it up."""
+    """How much a command has to do; a device derives its timeout from this."""
 
     calls: int
     """Inferences, those with preprocessing included."""
 
     seconds: float = 0.0
-    """Time that it takes on purpose, in seconds, beyond what the calls need."""
+    """Seconds that the command is meant to take, beyond what the calls need."""
 
 
 class Workspace(ABC):
@@ -29,7 +29,7 @@ class Workspace(ABC):
 
     @abstractmethod
     def put(self, file: Path) -> str:
-        """Have a file of this machine there, with what belongs to it; returns its path there.
+        """Make a file of this machine available on the device, with what belongs to it; returns its path there.
 
         Raises:
             RunnerFailed: The device cannot take it.
@@ -57,14 +57,14 @@ class Workspace(ABC):
 
 
 class Device(ABC):
-    """Where models run. What a device costs in time is its own to know: start, and one inference."""
+    """Where models run. Each device sets its own time limits for starting the runner and for one inference."""
 
     name: ClassVar[str]
     start_timeout_s: ClassVar[float]
-    """Seconds after which a runner that has not started is given up."""
+    """Seconds to wait for the runner to start."""
 
     call_timeout_s: ClassVar[float]
-    """Seconds after which an inference is given up; far beyond any honest one, since it only ends what hangs."""
+    """Seconds to wait for one inference; far more than any real one takes, since it only serves to end a hang."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:

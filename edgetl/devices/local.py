@@ -1,5 +1,5 @@
-"""This machine as a device: the runner in a process of its own, so that neither a crash nor another library's memory
-touches the caller."""
+"""This machine as a device: the runner in a process of its own, so that neither a crash nor a library's memory use
+affects the caller."""
 
 import json
 import signal
@@ -50,12 +50,12 @@ class _LocalWorkspace(Workspace):
         return str(self._folder / name)
 
     def run(self, arguments: Sequence[str], work: Work) -> dict[str, Any]:
-        # -P: a file of the user named numpy.py in the current folder must not be imported.
+        # -P: a user's file named numpy.py in the current folder must not be imported.
         command = [sys.executable, "-P", "-m", "edgetl.runner", *arguments]
         title = " ".join(["runner", *arguments[:2]])
         done = _complete(command, title, self._device.timeout_s(work))
         answer = _last_json(done.stdout)
-        # 1 is an answer, too: what was to be verified differs.
+        # Exit status 1 is a valid answer, too: the files that were compared differ.
         if done.returncode in (0, 1) and answer is not None and "error" not in answer:
             return answer
         error = RunnerFailed(answer["error"] if answer and "error" in answer else f"{title}: {_reason(done)}")

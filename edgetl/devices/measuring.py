@@ -1,4 +1,4 @@
-"""Measure a model where it runs: its answers, its times, its operators. Whatever edgetl measures goes through here."""
+"""Measure a model where it runs: its answers, times and operators. All of edgetl's measurements go through here."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _LIST = "images.json"
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a model is timed, in each of two series: the runtime's call alone, and with preprocessing."""
+    """How long a model is timed, in each of two series: the runtime's call alone, and the call with preprocessing."""
 
     warmup_runs: int = 10
     """Inferences before the first timed one."""
@@ -42,11 +42,11 @@ class Timing:
 
 
 def threads_for(asked: int | Literal["auto"], target: Target, device: Device) -> int:
-    """Threads of one inference: those asked for, or the target's; not more than cores, which would only be shared.
+    """Threads of one inference: those asked for, or the target's, but no more than the device has cores.
 
     Args:
         asked: The recipe's `bench.threads`.
-        target: What a benchmark is for.
+        target: What the benchmark is for.
         device: Where it runs.
     """
     wanted = target.threads if asked == "auto" else asked
@@ -56,7 +56,7 @@ def threads_for(asked: int | Literal["auto"], target: Target, device: Device) ->
 def predict(
     device: Device, model: Path, images: Sequence[Path], *, threads: int
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Compute what a model says of image files, which it reads as its own contract says.
+    """Compute a model's probabilities for image files, read as the model's own contract says.
 
     Args:
         device: Where.

@@ -1,4 +1,4 @@
-"""Device profiles: what a device is and what its runtimes read, from `targets/*.yaml`."""
+"""Device profiles from `targets/*.yaml`: what a device is, and which files its runtimes can read."""
 
 from pathlib import Path
 from typing import Literal
@@ -54,7 +54,7 @@ class Target(Section):
     """Whether the CPU multiplies and adds 8-bit integers without a 16-bit sum in between."""
 
     runtimes: dict[Format, Runtime]
-    """The formats that it runs, and by what."""
+    """The formats that it runs, each with its runtime."""
 
     @property
     def formats(self) -> tuple[Format, ...]:

@@ -1,4 +1,4 @@
-"""What the reasons are found from, and what a reason is."""
+"""The measurements that the reasons are found from, and what a reason is."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ from edgetl.runner.operators import Operator
 __all__ = ["ALIKE", "Case", "Finding", "Machine", "Measured"]
 
 ALIKE = 0.03
-"""Times closer than this are called equal; two processes that time one file differ by as much."""
+"""Times that differ by less than this fraction count as equal; two processes that time one file differ by as much."""
 
 _DOT_PRODUCTS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one artifact did on this machine: its median with the threads of the case, its operators with one."""
+    """How one artifact ran on this machine: its median with the case's threads, its operators with one thread."""
 
     file: str
     precision: str
     p50_ms: float
     operators: tuple[Operator, ...]
     timed: bool
-    """Whether the runtime told times by operator."""
+    """Whether the runtime reported times by operator."""
 
     runs: int
-    """Runs that the operators' seconds are the sum of."""
+    """Number of runs that the operators' seconds are summed over."""
 
     def milliseconds(self, operators: Iterable[Operator] | None = None) -> float:
         """Time of one inference in some of its operators, or in all."""
@@ -43,7 +43,7 @@ class Machine:
 
     @property
     def dot_product(self) -> str:
-        """Its instruction sets that multiply and add 8-bit integers in one step, as text; empty without."""
+        """Its instruction sets that multiply and add 8-bit integers in one step, as text; empty if it has none."""
         return ", ".join(name for name in _DOT_PRODUCTS if name in self.instruction_sets)
 
 
@@ -59,10 +59,10 @@ class Case:
 
     threads: int
     one_thread_ms: tuple[float, float] | None
-    """Medians of both with one thread; None if that is what was measured anyway."""
+    """Medians of both with one thread; None if `threads` is already 1."""
 
     physical_cores: int | None
-    """Of this machine; None where the system does not tell."""
+    """Of this machine; None where the system does not say."""
 
     float_layers: int | None = None
     """Layers of this format that the quantizer had to leave in float; None if it did not say."""
@@ -89,6 +89,6 @@ class Finding:
     """Part of the integer artifact's profiled time, as a fraction of 1; None if it has no time of its own."""
 
     milliseconds: float | None
-    """Time of one inference; None likewise."""
+    """Time per inference; None if `share` is None."""
 
     advice: str

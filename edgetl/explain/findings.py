@@ -1,7 +1,7 @@
-"""The reasons: pure functions from what was measured to sentences, each with its share of the time and a cure.
+"""The reasons: pure functions from what was measured to sentences, each with its share of the time and advice.
 
-Every operator of the integer artifact belongs to one reason, so that the shares add up to the whole; only the layers
-that gain nothing are told a second time.
+Every operator of the integer artifact belongs to one reason, so that the shares add up to the whole. Only the layers
+that gain nothing are mentioned a second time.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from edgetl.runner.operators import Operator
 __all__ = ["findings", "speed"]
 
 _WORTH_TELLING = 0.01
-"""Shares below this are left out: no cure of theirs would be felt."""
+"""Reasons with a smaller share are left out: a remedy would make no noticeable difference."""
 
 _SMALL_MS = 0.02
-"""A layer that takes less is small: handing it over and rescaling it weigh as much as its sums."""
+"""A layer that takes less is small: dispatching and rescaling it cost as much as its sums."""
 
 _ON_PURPOSE = 4
 """Operators that edgetl itself leaves in float: the scaling of pixels and the softmax."""
@@ -66,7 +66,7 @@ def _layers(operators: list[Operator], case: Case) -> Finding:
     if after_ms and 2 * len(pairs) > len(operators):
         which = "the same" if len(pairs) == len(operators) else f"{len(pairs)} of them"
         what += f"; {which} in float take {before_ms:.3g} ms, {before_ms / after_ms:.2f} times as long"
-    return _finding("layers", f"{what}.", operators, case, "Here integers can win; all other time dilutes it.")
+    return _finding("layers", f"{what}.", operators, case, "Here integers can win; all other time dilutes the gain.")
 
 
 def _no_gain(case: Case) -> list[Finding]:
@@ -78,11 +78,11 @@ def _no_gain(case: Case) -> list[Finding]:
     layers = [after for _, after in slow]
     before_ms, after_ms = _both_ms(slow, case)
     what = (
-        f"{len(slow)} of the {len(pairs)} layers gain nothing: {after_ms:.3g} ms, in float {before_ms:.3g} ms"
+        f"{len(slow)} of the {len(pairs)} layers gain nothing: {after_ms:.3g} ms, against {before_ms:.3g} ms in float"
         f" ({by_type(layers)})."
     )
     if after_ms / len(slow) < _SMALL_MS:
-        advice = "They are too small to gain: rescaling costs what the sums save. Larger images or wider layers would."
+        advice = "They are too small to gain: rescaling costs what the sums save. Larger images or wider layers gain."
     else:
         advice = "Integer kernels for them are no better here. Compare the formats, and ship the fastest file."
     return [_finding("no gain", what, layers, case, advice)]
@@ -93,15 +93,15 @@ def _gains_nothing(before_ms: float, after_ms: float) -> bool:
 
 
 def _in_float(operators: list[Operator], case: Case) -> Finding:
-    """Layers and others that compute in float; activations, conversions and moves are told by themselves."""
+    """Layers and others that compute in float; activations, conversions and moves have findings of their own."""
     what = f"{_number(operators, 'operator')} left in float: {by_type(operators)}."
     layers = [each for each in operators if is_layer(each)]
     if layers:
         advice = _layers_in_float(layers, case)
     elif count_of(operators) <= _ON_PURPOSE:
-        advice = "No layer is among them: scaling pixels and the softmax stay in float for the answers' sake."
+        advice = "No layer is among them: scaling pixels and the softmax stay in float for accuracy."
     else:
-        advice = "No layer is among them, but each leaves the integers and comes back. Compare the formats."
+        advice = "No layer is among them, but each costs a conversion to float and back. Compare the formats."
     return _finding("float", what, operators, case, advice)
 
 
@@ -109,14 +109,14 @@ def _layers_in_float(layers: list[Operator], case: Case) -> str:
     names = [(each.name or each.type).partition("/")[0] for each in layers]
     among = f"{', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
     if case.float_layers == 0:
-        cause = "The file has them in integers, but this runtime takes them as float: compare the formats"
+        cause = "The file has them in integers, but this runtime computes them in float: compare the formats"
     else:
         cause = "'edgetl quantize' says which layers it had to leave in float, and why"
     return f"{cause}. {_number(layers, 'layer')} among them: {among}"
 
 
 def _activations(operators: list[Operator], case: Case) -> Finding:
-    what = f"{_number(operators, 'activation')} that no layer took in: {by_type(operators)}."
+    what = f"{_number(operators, 'activation')} that were not fused into a layer: {by_type(operators)}."
     advice = "A student with ReLU has none: mobilenetv2, efficientnet_lite0, resnet18."
     return _finding("activation", what, operators, case, advice)
 
@@ -125,9 +125,9 @@ def _conversions(operators: list[Operator], case: Case) -> Finding:
     what = f"{_number(operators, 'conversion')} between integers and float, not fused: {by_type(operators)}."
     in_float_file = [each for each in case.before.operators if role_of(each) == "conversion"]
     if count_of(operators) <= count_of(in_float_file) + 2:
-        advice = "Nothing to do: a file needs them where it enters and leaves the integers."
+        advice = "Nothing to do: a file needs them where integer computation starts and ends."
     else:
-        advice = "They surround operators without an integer kernel, see those; another format may have one."
+        advice = "They surround operators without an integer kernel, listed separately. Another format may have one."
     return _finding("conversion", what, operators, case, advice)
 
 
@@ -138,8 +138,8 @@ def _layouts(operators: list[Operator], case: Case) -> Finding:
 
 
 def _others(operators: list[Operator], case: Case) -> Finding:
-    what = f"{_number(operators, 'operator')} beside the layers: {by_type(operators)}."
-    advice = "In float a runtime may take them into the layers. A network with fewer branches has fewer."
+    what = f"{_number(operators, 'operator')} besides the layers: {by_type(operators)}."
+    advice = "In float a runtime may fuse them into the layers. A network with fewer branches has fewer of them."
     return _finding("other", what, operators, case, advice)
 
 
@@ -161,7 +161,7 @@ def _finding(kind: str, what: str, operators: list[Operator], case: Case, advice
 
 
 def _pairs(layers: Sequence[Operator], case: Case) -> list[tuple[Operator, Operator]]:
-    """These layers with their float twins, if both have times."""
+    """Pairs of these layers and their float counterparts, if both have times."""
     if not case.timed:
         return []
     chosen = {id(each) for each in layers}

@@ -9,10 +9,10 @@ __all__ = ["layer_pairs"]
 
 
 def layer_pairs(floats: Sequence[Operator], integers: Sequence[Operator]) -> list[tuple[Operator, Operator]]:
-    """Find each layer of the integer file in the float file: by its name, or by its place where names are all new.
+    """Find each layer of the integer file in the float file: by its name, or by its position if no names match.
 
-    A runtime may rename what it fuses. Then the order of execution tells, provided that both have as many layers, each
-    by itself; otherwise nothing is paired, since a wrong pair would be a wrong reason.
+    A runtime may rename what it fuses. Then the order of execution decides, provided that both files have equally many
+    layers and each runs once. Otherwise nothing is paired, since a wrong pair would give a wrong reason.
     """
     before, after = (list(filter(is_layer, each)) for each in (floats, integers))
     by_name = {each.name: each for each in before if each.name}

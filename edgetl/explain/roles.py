@@ -1,4 +1,4 @@
-"""What an operator is for, told from the name that its runtime gives its type."""
+"""What an operator is for, derived from its runtime's name for its type."""
 
 import re
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ _NAMED = 4
 
 
 def role_of(operator: Operator) -> str:
-    """Tell what it is for.
+    """Return the role of an operator.
 
     `layer` has weights, `conversion` goes to or from integers, `layout` only moves values, `activation` is a function
-    that no layer took in, `float` is any other that computes in float, `other` is the rest.
+    that was not fused into a layer, `float` is any other that computes in float, `other` is the rest.
     """
     text = re.sub(r"[ _]", "", operator.type.lower())
     role = next((role for role, pattern in _ROLES.items() if pattern.search(text)), "other")
@@ -34,12 +34,12 @@ def is_layer(operator: Operator) -> bool:
 
 
 def count_of(operators: Iterable[Operator]) -> int:
-    """How many of them a run executes."""
+    """How many operators one run executes, repeated calls included."""
     return sum(each.calls for each in operators)
 
 
 def by_type(operators: Iterable[Operator]) -> str:
-    """Their number by type, the longest first: `35 QLinearConv, 10 QLinearAdd`."""
+    """Their number by type, the types that take longest first: `35 QLinearConv, 10 QLinearAdd`."""
     kinds: dict[str, list[Operator]] = {}
     for each in operators:
         kinds.setdefault(each.type, []).append(each)

@@ -51,7 +51,7 @@ class _Reasons(Part):
 
 
 def read_reasons(folder: RunFolder) -> dict[str, Any] | None:
-    """Why a run's integer files are faster or not, None if nobody asked.
+    """Why a run's integer files are faster or not; None if 'explain' has not run.
 
     Raises:
         DamagedFile: It is not what the explain stage wrote.

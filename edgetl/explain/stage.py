@@ -25,19 +25,19 @@ _TIMED_S = 0.3
 """Long enough for a median; 'edgetl bench' is there for tails and intervals."""
 
 _PROFILES = 3
-"""Profiles of each file, of which the fastest counts: means of runs that another program disturbed would mislead."""
+"""Profiles of each file, of which the fastest counts: a mean over runs that another program disturbed would mislead."""
 
 _PROFILED_MS = 500.0
 _FEWEST_RUNS, _MOST_RUNS = 20, 100
-"""Half a second of each; a runtime's trace of more runs would take more memory than a small device has."""
+"""Half a second of each, within these limits; a longer trace would take more memory than a small device has."""
 
 _SLOWED = 1.1
-"""Operators that take so much more than the whole inference without a profiler were slowed down by it."""
+"""If the operators together take this many times the unprofiled inference, the profiler slowed them down."""
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What was seen of one artifact."""
+    """What was measured of one artifact, and with what."""
 
     measured: Measured
     runtime: dict[str, Any]
@@ -78,10 +78,10 @@ def _pairs(context: StageContext) -> list[tuple[Artifact, Artifact]]:
     floats = {each.format: each for each in artifacts if each.is_exact}
     integers = [each for each in artifacts if each.precision == "w8a8"]
     if not integers:
-        raise RunFolderError(f"{path}: has no w8a8 artifact to explain. 'edgetl quantize' makes them")
+        raise RunFolderError(f"{path}: has no w8a8 artifact to explain. 'edgetl quantize' makes one")
     pairs = [(floats[each.format], each) for each in integers if each.format in floats]
     if not pairs:
-        raise RunFolderError(f"{path}: has no float artifact to compare with. 'edgetl export' makes them")
+        raise RunFolderError(f"{path}: has no float artifact to compare with. 'edgetl export' makes one")
     return pairs
 
 
@@ -126,7 +126,7 @@ def _median_ms(context: StageContext, artifact: Artifact, images: list[Path], th
 
 
 def _profile(context: StageContext, artifact: Artifact, images: list[Path], runs: int) -> dict[str, Any]:
-    """Operators with one thread: those that wait for each other would be counted as an operator's time."""
+    """Profile operators with one thread: with several, waiting would count as an operator's time."""
     file, warmup_runs = context.folder.file(artifact.file), context.recipe.bench.warmup_runs
     with context.reporter.library("profiled inference"):
         return profile(context.device, file, images, threads=1, warmup_runs=warmup_runs, runs=runs)
@@ -138,7 +138,7 @@ def _machine(context: StageContext) -> Machine:
 
 
 def _float_layers(context: StageContext, file: str) -> int | None:
-    """How many layers the quantizer had to leave in float; None if it is too old to say."""
+    """How many layers the quantizer had to leave in float; None if its record does not say."""
     record = context.folder.stage("quantize") or {}
     return len(record["float_layers"].get(file, [])) if "float_layers" in record else None
 
@@ -150,11 +150,11 @@ def _fastest(formats: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _origin(look: _Look, one_thread_ms: float) -> str:
-    """Say where the shares come from, and what is wrong with them."""
+    """Say where the shares come from, and whether profiling distorted them."""
     if not look.measured.timed:
         return f"No shares: {look.source}."
     operators_ms = look.measured.milliseconds()
-    caveat = " It takes time itself, so that small operators look larger than they are."
+    caveat = " Profiling itself takes time, so small operators look slower than they are."
     slowed = operators_ms > _SLOWED * one_thread_ms
     all_of_it = f"Shares of the {operators_ms:.3g} ms that all operators take with one thread, by {look.source}."
     return all_of_it + (caveat if slowed else "")

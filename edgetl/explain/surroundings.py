@@ -1,4 +1,4 @@
-"""What is not in the files: the machine and the threads."""
+"""Reasons outside the files: the machine and the threads."""
 
 from edgetl.devices.profiles import Target
 from edgetl.explain.case import ALIKE, Case, Finding, Machine
@@ -13,7 +13,7 @@ _HINTS = {
 
 
 def about_machine(machine: Machine, target: Target) -> list[Finding]:
-    """Say what its CPU lacks, and whether it can stand for the target."""
+    """Say what the machine's CPU lacks, and whether its times apply to the target."""
     return [*_cpu(machine), *_target(machine, target)]
 
 
@@ -21,7 +21,7 @@ def _cpu(machine: Machine) -> list[Finding]:
     if machine.dot_product:
         return []
     what = f"This CPU ({machine.cpu}) has no int8 dot product: an integer layer takes more steps, and gains less."
-    advice = "A CPU with one gains more (AVX-VNNI; Armv8.2, as in a Raspberry Pi 5). Without, ship the faster file."
+    advice = "A CPU with one gains more (AVX-VNNI; Armv8.2, as in a Raspberry Pi 5). Without one, ship the faster file."
     return [Finding("cpu", what, None, None, advice)]
 
 
@@ -30,13 +30,12 @@ def _target(machine: Machine, target: Target) -> list[Finding]:
     if machine.architecture == target.architecture and here == there:
         return []
     what = (
-        f"All times are of this machine ({machine.architecture}, {_dot(here)}), not of the target, {target.title}"
+        f"All times are from this machine ({machine.architecture}, {_dot(here)}), not from the target, {target.title}"
         f" ({target.architecture}, {_dot(there)})."
     )
     hint = _HINTS.get((here, there), "Other kernels run there")
-    return [
-        Finding("target", what, None, None, f"{hint}: time both files on it with 'python -m edgetl_runner time FILE'.")
-    ]
+    advice = f"{hint}: time both files on the target with 'python -m edgetl_runner time FILE'."
+    return [Finding("target", what, None, None, advice)]
 
 
 def _dot(there: bool) -> str:
@@ -44,13 +43,13 @@ def _dot(there: bool) -> str:
 
 
 def about_threads(case: Case) -> Finding:
-    """Say whether they are worth it."""
+    """Say whether several threads are worth it."""
     count, cores, before, after = case.threads, case.physical_cores, case.before, case.after
     if cores is not None and count > cores:
         advice = f"Two threads on one core wait for each other: --set bench.threads={cores}"
         return Finding("threads", f"{count} threads share {cores} physical cores.", None, None, advice)
     if case.one_thread_ms is None:
-        return Finding("threads", "One thread was used.", None, None, "More: --set bench.threads=N")
+        return Finding("threads", "One thread was used.", None, None, "To use more: --set bench.threads=N")
     before_ms, after_ms = case.one_thread_ms
     what = (
         f"One thread takes {after_ms:.3g} ms for {after.precision} and {before_ms:.3g} ms for {before.precision};"

@@ -1,1 +1,1 @@
-"""Pruning: a trained student gives up whole channels until it is measurably faster, or keeps them all."""
+"""Pruning: remove whole channels from a trained student until it is measurably faster, or keep them all."""

@@ -1,9 +1,10 @@
 """Take channels out of a trained network, the least important of each layer first.
 
-Which filters, norms and inputs share a channel, and so lose it together, Torch-Pruning finds out by following the
-gradients of one image (Fang et al., 'DepGraph', arXiv 2301.12900). The importance of a channel is the mean of the
-squared norms of all that hangs on it: on the digits neither the Taylor expansion of the loss was better, nor a ranking
-over all layers at once (docs/distillation.md). How many stay is ours to say: Torch-Pruning rounds down, even to none.
+Filters, norms and inputs that share a channel lose it together. Torch-Pruning finds them by following the gradients of
+one image (Fang et al., 'DepGraph', arXiv 2301.12900). The importance of a channel is the mean of the squared norms of
+everything that depends on it: on the digits, neither the Taylor expansion of the loss nor a ranking over all layers at
+once was better (docs/distillation.md). This module decides how many channels stay, because Torch-Pruning rounds down,
+even to none.
 """
 
 from copy import deepcopy
@@ -20,12 +21,12 @@ from edgetl.zoo.head import last_layer
 __all__ = ["LEAST_KEPT", "Cutter", "channels_kept"]
 
 LEAST_KEPT = 1 / 8
-"""Smallest part of the channels that may be left; what has fewer hardly learns again."""
+"""Smallest part of the channels that may be left; a network with fewer hardly recovers in training."""
 
 
 @dataclass(frozen=True)
 class _Channels:
-    """The outputs of a layer, and with them all that hangs on the same channels."""
+    """The outputs of a layer, and everything that depends on the same channels."""
 
     layer: str
     """Name of the layer."""
@@ -38,7 +39,7 @@ class Cutter:
     """Cuts channels out of copies of a network.
 
     Args:
-        classifier: Trained; it is left as it is.
+        classifier: The trained network; it is not changed.
         side: Height and width of its input, in pixels.
     """
 
@@ -50,11 +51,11 @@ class Cutter:
         self._channels = _channels(self._classifier.net, _graph(self._classifier, side), num_classes)
 
     def cut(self, kept: float, multiple: int) -> Classifier:
-        """Give a copy that keeps a part of the channels of each layer, in eval mode.
+        """Return a copy that keeps a part of the channels of each layer, in eval mode.
 
         Args:
             kept: Part that stays, as a fraction of 1.
-            multiple: The number that stays is a multiple of this; layers that are no wider keep all.
+            multiple: The number that stays is a multiple of this; layers that are no wider keep all channels.
         """
         classifier = deepcopy(self._classifier)
         graph = _graph(classifier, self._side)
@@ -62,14 +63,14 @@ class Cutter:
             layer, width = classifier.net.get_submodule(channels.layer), len(channels.order)
             gone = channels.order[: width - channels_kept(width, kept, multiple)]
             group = graph.get_pruning_group(layer, graph.get_pruner_of_module(layer).prune_out_channels, gone)
-            # What several layers feed side by side must not lose all that it takes in.
+            # A layer whose input several layers supply must not lose all of that input.
             if gone and graph.check_pruning_group(group):
                 group.prune()
         return classifier
 
 
 def channels_kept(width: int, kept: float, multiple: int) -> int:
-    """How many of `width` channels stay: the multiple next to the wanted part, and at least one multiple."""
+    """How many of `width` channels stay: the multiple nearest to the wanted part, and at least one multiple."""
     return min(width, max(multiple, round(kept * width / multiple) * multiple))
 
 
@@ -78,7 +79,7 @@ def _graph(classifier: Classifier, side: int) -> Any:
 
 
 def _channels(net: nn.Module, graph: Any, num_classes: int) -> list[_Channels]:
-    """Every set of channels that can be cut, in the order of importance; the classes are not to be cut."""
+    """Every set of channels that can be cut, in order of importance; the outputs for the classes are never cut."""
     importance = torch_pruning.importance.GroupMagnitudeImportance(normalizer=None)
     names = {layer: name for name, layer in net.named_modules()}
     groups = graph.get_all_groups(

@@ -1,4 +1,4 @@
-"""Which networks can be pruned; asked before anything is trained."""
+"""Which networks can be pruned; checked before anything is trained."""
 
 import torch
 from torch import nn
@@ -19,10 +19,10 @@ _CLASSES = 10
 
 
 def check_prunable(recipe: Recipe, target: Target) -> None:
-    """Make sure that the student can be pruned and timed, before it is trained for that.
+    """Make sure, before any training, that the student can be pruned and timed.
 
     Raises:
-        ModelError: The student is no convolutional network with batch norm, or its wiring is not understood.
+        ModelError: The student is not a convolutional network with batch norm, or its wiring is not supported.
         MissingExtra: No runtime of the target is installed here.
     """
     timed_format(recipe, target)
@@ -32,13 +32,13 @@ def check_prunable(recipe: Recipe, target: Target) -> None:
 
 
 def _problem(config: ModelConfig) -> str:
-    """What stands against pruning a network; empty if nothing does."""
+    """Why a network cannot be pruned; empty if it can."""
     side = native_input(config).native_size
     classifier, _ = build_classifier(config, _CLASSES, side, seed=0)
     layers = [layer for layer in classifier.net.modules() if next(layer.parameters(recurse=False), None) is not None]
-    for layer in reversed(layers):  # the network itself comes first, and its name would tell less than that of a part
+    for layer in reversed(layers):  # parts before the whole network, whose name would say less
         if not isinstance(layer, _KNOWN) or {name for name, _ in layer.named_parameters(recurse=False)} - _OWN:
-            return f"it has {type(layer).__name__}, and only convolutions with batch norm are understood"
+            return f"it has {type(layer).__name__}, and only convolutions with batch norm are supported"
         if isinstance(layer, nn.Conv2d) and layer.groups not in (1, layer.in_channels, layer.out_channels):
             return "its convolutions have groups"
     if not any(isinstance(layer, nn.BatchNorm2d) for layer in layers):
@@ -47,13 +47,13 @@ def _problem(config: ModelConfig) -> str:
 
 
 def _trial(classifier: Classifier, side: int) -> str:
-    """Prune it as hard as may be asked for, with random weights."""
+    """Prune a network with random weights as hard as any recipe may ask for."""
     images_NHWC = torch.zeros(1, side, side, 3, dtype=torch.uint8)
     try:
         pruned = Cutter(classifier, side).cut(LEAST_KEPT, 8)
         with torch.inference_mode():
             pruned(images_NHWC)
-    # Torch-Pruning meets wiring that it does not follow in many ways; each means the same.
+    # Torch-Pruning fails in many ways on wiring that it cannot follow; they all mean the same.
     except (RuntimeError, IndexError, ValueError, ArithmeticError) as cause:
-        return f"Torch-Pruning does not follow its wiring: {' '.join(str(cause).split())[:80]}"
+        return f"Torch-Pruning cannot follow its wiring: {' '.join(str(cause).split())[:80]}"
     return ""

@@ -1,4 +1,4 @@
-"""What a recipe with pruning means: some epochs before it, in a run folder of their own, and the others after it."""
+"""What a recipe with pruning means: some epochs before pruning, in a run folder of their own, and the rest after it."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from edgetl.recipe.fields import Recipe
 __all__ = ["PRUNED_FILE", "after", "before", "is_asked"]
 
 PRUNED_FILE = "pruned.safetensors"
-"""What the student goes on from: the pruned network, or the unpruned one if no width was faster."""
+"""What the student's training continues from: the pruned network, or the unpruned one if no width was faster."""
 
 _FROM_SCRATCH = 0.006
 
 
 def is_asked(recipe: Recipe) -> bool:
-    """Tell whether a recipe wants a pruned student."""
+    """Tell whether a recipe asks for a pruned student."""
     return recipe.prune.latency < 1
 
 
@@ -29,10 +29,10 @@ def before(recipe: Recipe) -> Recipe:
 
 
 def after(recipe: Recipe, unpruned: Path) -> Recipe:
-    """The recipe of the epochs after pruning, which go on from what it left.
+    """The recipe of the epochs after pruning, which continue from the network that pruning left.
 
     Args:
-        recipe: Of both; the student has at least two epochs.
+        recipe: The recipe of both phases; the student has at least two epochs.
         unpruned: The run folder of the epochs before.
     """
     _, rest = _epochs(recipe)
@@ -40,7 +40,7 @@ def after(recipe: Recipe, unpruned: Path) -> Recipe:
 
 
 def _rate(recipe: Recipe) -> dict[str, float]:
-    """A network that was young before pruning is young after it, and takes the steps of its kind."""
+    """A student that started from random weights keeps the automatic learning rate for such weights after pruning."""
     student = recipe.student
     young = student.learning_rate == "auto" and student.weights == "none"
     return {"learning_rate": _FROM_SCRATCH} if young else {}

@@ -1,4 +1,4 @@
-"""Find the mildest pruning that is fast enough, by measuring a handful."""
+"""Find the mildest pruning that is fast enough, by measuring a few candidates."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from edgetl.prune.timing import Speedup
 __all__ = ["MOST_CANDIDATES", "NOT_FASTER", "Candidate", "Choice", "choose", "search"]
 
 NOT_FASTER = 0.97
-"""Part of the latency from which on a network does not count as faster: two files of one network differ as much."""
+"""A network counts as faster only below this part of the latency: two files of one network differ by as much."""
 
 MOST_CANDIDATES = 5
 _CLOSE = 0.03
@@ -18,7 +18,7 @@ _SAME = 0.02
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network that is left when a part of the channels is kept, and what was measured of it."""
+    """A pruned network that keeps a part of the channels, and what was measured of it."""
 
     kept: float
     """Part of the channels of each layer that stays, as a fraction of 1."""
@@ -29,7 +29,7 @@ class Candidate:
 
     latency: Speedup
     val_top1: float
-    """Right after pruning, before it is trained on; as a fraction of 1."""
+    """Right after pruning, before training continues; as a fraction of 1."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, all on one level."""
@@ -46,13 +46,13 @@ class Choice:
     """None: pruning is dropped."""
 
     reached: bool
-    """Whether it is as fast as was asked for."""
+    """Whether it is as fast as asked for."""
 
     why: str
 
 
 def search(wish: float, least: float, measure: Callable[[float], Candidate]) -> list[Candidate]:
-    """Measure up to five candidates, each in the middle of what is left open by those before.
+    """Measure up to five candidates by bisection: each lies in the middle of the range that is still open.
 
     Args:
         wish: Latency to reach, as a fraction of the unpruned network's.
@@ -76,7 +76,7 @@ def search(wish: float, least: float, measure: Callable[[float], Candidate]) -> 
 
 
 def choose(candidates: list[Candidate], wish: float) -> Choice:
-    """Choose the mildest that is fast enough; else of the fastest the mildest; none, if none is faster at all.
+    """Choose the mildest candidate that is fast enough, else the mildest of the fastest, or none if none is faster.
 
     Args:
         candidates: At least one.
@@ -93,4 +93,5 @@ def choose(candidates: list[Candidate], wish: float) -> Choice:
         best = max(reached, key=lambda each: each.kept)
         return Choice(best, True, f"the mildest that takes at most {wish:g} of the time")
     best = max((each for each in candidates if ratios[each.kept] <= least + _SAME), key=lambda each: each.kept)
-    return Choice(best, False, f"{wish:g} of the time cannot be reached with sane channels, and no width is faster")
+    why = f"{wish:g} of the time cannot be reached with a sane number of channels; no other width is faster"
+    return Choice(best, False, why)

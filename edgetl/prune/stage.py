@@ -1,4 +1,4 @@
-"""The prune stage: search for the mildest pruning that is fast enough; write `prune.json` and what is left."""
+"""The prune stage: search for the mildest pruning that is fast enough; write `prune.json` and the pruned network."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +20,13 @@ __all__ = ["run"]
 
 
 def run(context: StageContext) -> StageResult:
-    """Prune the run's student, if that makes it faster here; writes `prune.json`, and the weights to go on from.
+    """Prune the run's student if that makes it faster here; write `prune.json` and the weights to continue from.
 
     Raises:
-        RunFolderError: The student was not trained yet.
-        RunnerFailed: The runtime by which latency is judged died, or would not compute.
+        RunFolderError: The student has not been trained yet.
+        RunnerFailed: The runtime that latency is measured with died, or would not compute.
     """
-    context = replace(context, processes=Processes())  # those that trained with this one wait
+    context = replace(context, processes=Processes())  # the other training processes wait
     reporter, config = context.reporter, context.recipe.prune
     _say_where(context)
     with TemporaryDirectory(dir=context.out, prefix=".draft-") as folder:
@@ -91,7 +91,7 @@ def _report(context: StageContext, bench: Workbench, candidates: list[Candidate]
 
 
 def _write(context: StageContext, bench: Workbench, candidate: Candidate, report: dict[str, Any]) -> None:
-    """Write the weights that are left; their header says what they were, so that a run made from them can."""
+    """Write the pruned weights; their header records the pruning, so that a run made from them can report it."""
     facts = {
         "unpruned_sha256": report["baseline"]["weights_sha256"],
         "unpruned_parameters": report["baseline"]["parameters"],
@@ -112,5 +112,5 @@ def _sentence(candidate: Candidate, choice: Choice, bench: Workbench) -> str:
     short = "" if choice.reached else f" {choice.why[0].upper()}{choice.why[1:]}."
     return (
         f"Pruned to {candidate.kept:.0%} of the channels: {latency.latency_ratio:.2f} of the time"
-        f" ({bench.stopwatch.format}, {latency.p50_ms:.3g} ms beside {latency.unpruned_p50_ms:.3g} ms).{short}"
+        f" ({bench.stopwatch.format}, {latency.p50_ms:.3g} ms against {latency.unpruned_p50_ms:.3g} ms).{short}"
     )

@@ -1,8 +1,8 @@
-"""How fast a pruned network is beside the unpruned one: both exported, each in a process of its own, in turns.
+"""How fast a pruned network is against the unpruned one: both are exported and timed in turns, in fresh processes.
 
-One thread each, unless the recipe says how many: threads that wait for each other, or for another program's, would
-decide it. On two busy cores, a file
-beside itself took 0.97 to 1.01 of its time with one thread, and 0.95 to 3.6 with two.
+Each gets one thread, unless the recipe says how many: otherwise the result would depend on threads that wait for each
+other, or for those of another program. On two busy cores, a file compared with itself took 0.97 to 1.01 of its time
+with one thread, and 0.95 to 3.6 with two.
 """
 
 from collections.abc import Callable
@@ -42,15 +42,15 @@ class Speedup:
     p50_ms: float
     unpruned_p50_ms: float
     latency_ratio: float
-    """Of the pruned to the unpruned: the median over the turns."""
+    """Time of the pruned network divided by the unpruned one's: the median over the turns."""
 
     latency_ratio_low: float
     latency_ratio_high: float
-    """The turns that differ most from it."""
+    """Lowest and highest ratio of any turn."""
 
 
 def timed_format(recipe: Recipe, target: Target) -> Format:
-    """The format by which latency is judged: of those wanted that can run here, the one that is written quickest.
+    """The format that latency is measured in: of the wanted ones that can run here, the quickest to write.
 
     Raises:
         MissingExtra: No runtime is installed.
@@ -64,12 +64,12 @@ def timed_format(recipe: Recipe, target: Target) -> Format:
 
 
 def take_turns(turn: Callable[[], tuple[float, float]]) -> NDArray[np.float64]:
-    """Time two networks in turns: three, or as many up to nine as it takes for half of the ratios to agree within 3 %.
+    """Time two networks in turns: at least three, at most nine, until half of the ratios agree within 3 %.
 
-    Another program that starts or ends within a turn changes its ratio to anything.
+    Another program that starts or ends during a turn can make that turn's ratio meaningless.
 
     Args:
-        turn: Gives the times of both.
+        turn: Times both networks once.
 
     Returns:
         `(turns, 2)` times.
@@ -86,7 +86,7 @@ def take_turns(turn: Callable[[], tuple[float, float]]) -> NDArray[np.float64]:
 
 
 class Stopwatch:
-    """Times networks beside the unpruned one, which is timed anew each time: a machine's speed drifts.
+    """Times networks against the unpruned one, which is timed again each time because a machine's speed drifts.
 
     Args:
         context: The stage's context.

@@ -20,7 +20,7 @@ __all__ = ["Workbench"]
 
 
 class Workbench:
-    """Prunes and measures a run's student; a width that comes again is not measured again.
+    """Prunes and measures a run's student; a width that was measured before is not measured again.
 
     Args:
         context: The stage's context.
@@ -50,17 +50,17 @@ class Workbench:
         return replace(self._known[shapes], kept=kept)
 
     def size(self, classifier: Classifier) -> tuple[int, int]:
-        """Parameters, and multiply-adds of an image."""
+        """Parameters, and multiply-adds for one image."""
         side = self._context.contract.height
         return sum(parameter.numel() for parameter in classifier.parameters()), _multiply_adds(classifier, side)
 
     def top1(self, classifier: Classifier) -> float:
-        """On the validation images."""
+        """Top-1 on the validation images, as a fraction of 1."""
         return evaluate(classifier, self._index, "val", self._context, torch.device("cpu")).top1
 
 
 def _multiply_adds(classifier: Classifier, side: int) -> int:
-    """Multiply-adds of filters and matrices for one image of `side` x `side` pixels."""
+    """Multiply-adds of convolutions and linear layers for one image of `side` x `side` pixels."""
     counts: list[int] = []
 
     def note(layer: nn.Module, _inputs: Any, output: torch.Tensor) -> None:

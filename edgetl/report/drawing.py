@@ -1,4 +1,4 @@
-"""From a figure to an inline SVG that follows the page's theme, or to a PNG; the same figure gives the same bytes."""
+"""Turn a figure into a PNG, or an inline SVG that follows the page's theme; the same figure gives the same bytes."""
 
 import io
 import re
@@ -53,7 +53,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw in the report's style, whatever the user's own matplotlib settings are; they are back afterwards."""
+    """Draw in the report's style, whatever the user's own matplotlib settings are; those are restored afterwards."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -61,7 +61,7 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(width_inches: float, height_inches: float) -> Figure:
-    """A figure that can measure its texts; one pixel is one point (1/72 inch), as in an SVG."""
+    """A figure that can measure text; one pixel is one point (1/72 inch), as in an SVG."""
     figure = Figure(figsize=(width_inches, height_inches), dpi=72)
     FigureCanvasAgg(figure)
     return figure
@@ -75,13 +75,13 @@ def save_png(figure: Figure, path: Path) -> None:
 def inline_svg(figure: Figure, name: str, description: str, tooltips: dict[str, str]) -> str:
     """Write the figure as an `<svg>` element for a page.
 
-    Colours of the palette become its CSS variables, so that the figure follows the theme; texts stay texts.
+    Colours of the palette become its CSS variables, so that the figure follows the theme; text stays text.
 
     Args:
         figure: What to draw.
         name: Prefix of all its ids, so that several figures fit on one page.
         description: Text for readers who do not see the figure.
-        tooltips: Text by the `gid` of what it belongs to.
+        tooltips: Text by the `gid` of its element.
     """
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
@@ -100,7 +100,7 @@ def inline_svg(figure: Figure, name: str, description: str, tooltips: dict[str, 
 
 
 def _strip(root: ElementTree.Element) -> None:
-    """Remove the fixed size, the style sheet, which would hold for the whole page, and the date."""
+    """Remove the fixed size, the date, and the style sheet, which would apply to the whole page."""
     for attribute in ("width", "height", "version"):
         del root.attrib[attribute]
     for parent in list(root.iter()):

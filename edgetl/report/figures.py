@@ -1,4 +1,4 @@
-"""Accuracy against latency: one point per artifact, and the front that nobody beats."""
+"""Accuracy against latency: one point per artifact, and the Pareto front."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ __all__ = ["PlotPoint", "accuracy_latency_figure", "front_of", "point_id"]
 
 _MARKERS = {"fp32": "o", "w8a8": "D", "fp16": "s", "w8": "^", "dynamic": "v"}
 _LEAST_SPAN_PERCENT = 1.0
-"""Smallest height of the plot, in percentage points: less would show the noise of a few images as a difference."""
+"""Smallest height of the plot, in percentage points: with less, the noise of a few images would look large."""
 
 _LOGARITHMIC_FROM = 6.0
 """Ratio of the slowest to the fastest above which latency is drawn on a logarithmic axis."""
@@ -108,7 +108,7 @@ def _scale_accuracy(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _staircase(axes: Axes, points: Sequence[PlotPoint]) -> list[tuple[float, float]]:
-    """The front's corners, in ms and percent: from a point on, its accuracy is to be had until a better one starts."""
+    """The front's corners, in ms and percent: each point's accuracy extends to the right until a better point."""
     corners: list[tuple[float, float]] = []
     for point in (points[i] for i in front_of(points)):
         if corners:
@@ -157,7 +157,7 @@ def _obstacles(axes: Axes, points: Sequence[PlotPoint], reference_top1: float) -
 
 
 def _draw_labels(axes: Axes, points: Sequence[PlotPoint], obstacles: Sequence[Box]) -> None:
-    """Label what finds room, the front first, since those are the artifacts to choose from."""
+    """Draw the labels that fit, those of the front first, since readers choose among its artifacts."""
     front = front_of(points)
     ordered = [points[i] for i in (*front, *(i for i in range(len(points)) if i not in front))]
     names = [point.name if point.passed else f"{point.name} (failed)" for point in ordered]
@@ -178,7 +178,7 @@ def _text_size(axes: Axes, text: str) -> tuple[float, float]:
 
 
 def _draw_label(axes: Axes, name: str, colour: str, anchor: tuple[float, float], place: Placed) -> None:
-    """Write at the side of the box that faces the point, so that a narrower font than ours leaves no gap."""
+    """Align the text with the side of the box that faces the point, so that a narrower font leaves no gap."""
     left, bottom, right, top = place.box
     align = {1: "left", 0: "center", -1: "right"}[place.direction[0]]
     x = {1: left, 0: (left + right) / 2, -1: right}[place.direction[0]]

@@ -1,4 +1,4 @@
-"""Where labels go beside crowded points, so that no two overlap."""
+"""Place labels beside crowded points, so that no two overlap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ __all__ = ["Box", "Placed", "place_labels"]
 _DISTANCES = (7.0, 12.0, 18.0, 26.0, 36.0, 48.0)
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 _MARKER = 5.0
-"""Half the side of the square that a point keeps free, in points (1/72 inch)."""
+"""Half the side of the square around each point that stays free of labels, in points (1/72 inch)."""
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top."""
@@ -35,13 +35,13 @@ def place_labels(
     """Choose the nearest free place for each point's label, in the order given.
 
     A place is free if it is inside the bounds and overlaps no point and no label that was placed before. Of the free
-    ones, that which covers least of the obstacles is taken. A label for which there is no free place is left out.
+    places, the one that covers least of the obstacles is chosen. A label without a free place is left out.
 
     Args:
         points: `(x, y)` of each point.
         sizes: `(width, height)` of each label, in the same unit.
         bounds: What all labels must stay within.
-        obstacles: Lines and whatever else a label should not cover if it can be helped.
+        obstacles: Lines and anything else that a label should avoid covering.
 
     Returns:
         One place per label, None for those left out.

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 OWN_STAGE = "report"
-"""Left out everywhere: a page that told its own hash or duration would differ every time it is made."""
+"""Left out everywhere: a page that stated its own hash or duration would differ every time it is made."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -45,22 +45,22 @@ def contract_steps(contract: Contract) -> list[str]:
     if contract.resize == "squash":
         resize = f"Resize to {side} pixels, whatever the aspect ratio"
     else:
-        part = "" if contract.crop_fraction == 1 else f", of it the central {100 * contract.crop_fraction:g} % each way"
-        resize = f"Cut the largest centred box of shape {side}{part}, and resize it to {side} pixels"
+        part = "" if contract.crop_fraction == 1 else f", keep its central {100 * contract.crop_fraction:g} % each way"
+        resize = f"Crop the largest centred box of aspect ratio {side}{part}, and resize it to {side} pixels"
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (contract.mean, contract.std))
     return [
         "Decode with Pillow to 8-bit RGB; alpha is dropped.",
         "Apply the EXIF orientation.",
         f"{resize} ({contract.filter}, antialiased).",
-        f"Hand it over as uint8 (N, {contract.height}, {contract.width}, 3): no scaling, no mean, no other layout.",
-        f"Inside the model file: scale to 0..1, subtract the mean ({mean}), divide by the deviation ({std}), "
+        f"Pass it on as uint8 (N, {contract.height}, {contract.width}, 3): no scaling, no mean, no other layout.",
+        f"Inside the model file: scale to 0..1, subtract the mean ({mean}), divide by the standard deviation ({std}), "
         "run the network, softmax.",
-        f"Out come float32 probabilities (N, {len(contract.labels)}), one per class.",
+        f"The output is float32 probabilities (N, {len(contract.labels)}), one per class.",
     ]
 
 
 def facts_of(data: dict[str, Any]) -> list[Fact]:
-    """Flatten nested data to dotted names; hashes are shortened, of paths only the last name is kept."""
+    """Flatten nested data to dotted names; shorten hashes, and keep only the last name of a path."""
     return [_fact(name, value) for name, value in _flat(data, "")]
 
 
@@ -87,14 +87,14 @@ def pruning(report: dict[str, Any]) -> str:
     tried = f"{len(report['candidates'])} widths were measured"
     kept = next((each for each in report["candidates"] if each["kept"] == report["kept"]), None)
     if kept is None:
-        return f"The student was to be pruned, and was not: {report['why']}; {tried}."
+        return f"Pruning was asked for, but dropped: {report['why']}; {tried}."
     before, after = (each["parameters"] / 1e6 for each in (report["baseline"], kept))
     short = "" if report["reached"] else f" {report['why'][0].upper()}{report['why'][1:]}."
     return (
         f"While it was trained, the student was pruned to {100 * kept['kept']:.0f} % of its channels, in multiples"
         f" of {report['multiple']}: from {before:.2f} to {after:.2f} million parameters, and to"
         f" {kept['latency_ratio']:.2f} of the time ({report['format']}, one thread, on the training machine:"
-        f" {kept['p50_ms']:.3g} ms beside {kept['unpruned_p50_ms']:.3g} ms); {report['wish']:g} was asked for, and"
+        f" {kept['p50_ms']:.3g} ms against {kept['unpruned_p50_ms']:.3g} ms); {report['wish']:g} was asked for, and"
         f" {tried}.{short}"
     )
 
@@ -113,7 +113,7 @@ def stages_of(manifest: dict[str, Any], prefix: str = "") -> list[dict[str, Any]
 
 
 def versions_of(manifest: dict[str, Any]) -> dict[str, str]:
-    """Versions of what made the run; of a library that changed in between, all of them."""
+    """Versions of the libraries that made the run; all of them for a library that changed in between."""
     found: dict[str, list[str]] = {}
     for name, record in manifest["stages"].items():
         for library, version in record.get("versions", {}).items():
@@ -123,7 +123,7 @@ def versions_of(manifest: dict[str, Any]) -> dict[str, str]:
 
 
 def recipe_made_from(folder: RunFolder) -> Recipe:
-    """The recipe that the run's stages were made from, whatever was asked for since.
+    """The recipe that the run's stages were made from, even if a different one was asked for since.
 
     Raises:
         ConfigError: A stage's record holds what no recipe can.

@@ -42,7 +42,7 @@ def render_page(context: StageContext, sources: Sources, rows: Sequence[Row], pl
         "file_size": words.file_size,
         "difference": words.probability_difference,
         "seconds": words.seconds,
-        # Only for the figures, whose texts were escaped when they were written as XML.
+        # Only for the figures, whose text was escaped when they were written as XML.
         "svg": Markup,
     }
     return environment.get_template("report.html.j2").render(_view(context, sources, rows, plots))
@@ -89,7 +89,7 @@ def _gallery(context: StageContext, sources: Sources, rows: Sequence[Row]) -> tu
     try:
         return sample_gallery(read_index(context.folder), sources.predictions, quantized), ""
     except (DataError, UnreadableImage) as cause:
-        # The numbers hold without the pictures, and the page says why they are missing.
+        # The numbers are valid without the pictures, and the page says why the pictures are missing.
         return None, str(cause)
 
 

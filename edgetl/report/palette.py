@@ -23,7 +23,7 @@ class Palette(TypedDict):
     teacher: str
 
 
-# The formats' hues are Okabe and Ito's blue, vermilion and bluish green, which colour-blind readers tell apart;
+# The formats' hues are Okabe and Ito's blue, vermilion and bluish green, which colour-blind readers can distinguish;
 # their lightness is set so that each has a contrast of at least 3 against its theme's card.
 LIGHT = Palette(
     page="#f5f6f8",

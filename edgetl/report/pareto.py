@@ -1,4 +1,4 @@
-"""Which points nobody beats: cheap and good at once."""
+"""The Pareto front of points with a cost and a gain: those that no other point beats."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A dozen test images with what the models said about them, the mistakes first."""
+"""A dozen test images with the models' predictions, mistakes first."""
 
 import base64
 import io
@@ -59,7 +59,7 @@ class Gallery:
 
     pictures: tuple[Picture, ...]
     mistakes: int
-    """Test images of which the student chose a wrong class."""
+    """Test images for which the student chose a wrong class."""
 
     images: int
     """All test images."""
@@ -78,13 +78,13 @@ def sample_gallery(
 
     Raises:
         DataError: An image is gone or has changed.
-        UnreadableImage: An image does not decode any more.
+        UnreadableImage: An image no longer decodes.
     """
     samples = index.split("test")
     labels_N = np.array([sample.label for sample in samples])
     reference_NK = predictions[REFERENCE]
     if len(reference_NK) != len(samples):
-        raise DataError(f"The test split has {len(samples)} images, and there are answers to {len(reference_NK)}")
+        raise DataError(f"The test split has {len(samples)} images, but there are answers to {len(reference_NK)}")
     others = {name: predictions[file] for file, name in quantized.items() if file in predictions}
     chosen = choose_images(reference_NK, labels_N, [answers_NK.argmax(1) for answers_NK in others.values()], count)
     return Gallery(
@@ -99,7 +99,7 @@ def sample_gallery(
 def choose_images(
     reference_NK: NDArray[np.float32], labels_N: NDArray[np.int_], others_N: list[NDArray[np.int_]], count: int
 ) -> list[int]:
-    """Choose which images to show: mistakes, then changed minds, then right answers.
+    """Choose which images to show: mistakes, then changed answers, then right answers.
 
     Up to two thirds are the student's mistakes, the most confident first, since those say most; then up to two images
     where a quantized artifact chose another class; the rest are right answers, spread evenly over the split.

@@ -21,7 +21,7 @@ _Size = tuple[float, float]
 _WIDE_PARETO, _NARROW_PARETO = (8.6, 4.6), (3.9, 4.4)
 _WIDE_TRAINING, _NARROW_TRAINING = (8.6, 3.1), (3.9, 5.6)
 _WIDE_ROWS, _NARROW_ROWS = 8.6, 3.9
-"""Width and height in inches; a phone gets the narrow ones, since the texts of a wide one would be tiny there."""
+"""Width and height in inches; a phone gets the narrow plots, since the text of a wide one would be tiny there."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Figures of what quantization cost: answers that change on each rung, and the roundings that cost most."""
+"""Figures of what quantization cost: answers that differ from float on each rung, and the roundings that cost most."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,12 +21,12 @@ _LETTER_INCHES = 0.068
 
 
 def ladder_height(attempts: Sequence[dict[str, Any]]) -> float:
-    """Inches that the figure of these needs."""
+    """Height of the figure of these attempts, in inches."""
     return _FRAME_INCHES + _ROW_INCHES * len(attempts)
 
 
 def ladder_figure(attempts: Sequence[dict[str, Any]], max_flips: float, size_inches: tuple[float, float]) -> Figure:
-    """Draw the part of the answers that change, with its interval, one row for each attempt that ran.
+    """Draw the fraction of answers that differ from float, with its interval, one row for each attempt that ran.
 
     Args:
         attempts: Those of the receipt that were measured, in order.
@@ -43,12 +43,12 @@ def ladder_figure(attempts: Sequence[dict[str, Any]], max_flips: float, size_inc
     if max_flips < 1:
         axes.axvline(100 * max_flips, color=LIGHT["muted"], linewidth=1, linestyle=(0, (4, 2)))
     axes.set_xlim(left=0)
-    axes.set_xlabel("Answers that change against float, %")
+    axes.set_xlabel("Answers that differ from float, %")
     return figure
 
 
 def sensitivity_height(units: Sequence[dict[str, Any]]) -> float:
-    """Inches that the chart of these needs."""
+    """Height of the chart of these units, in inches."""
     return _FRAME_INCHES + _ROW_INCHES * min(len(units), LARGEST_CHART)
 
 
@@ -62,7 +62,7 @@ def sensitivity_figure(units: Sequence[dict[str, Any]], size_inches: tuple[float
     worst = sorted(units, key=lambda each: each["alone"]["sqnr_db"])[:LARGEST_CHART]
     figure, axes = _rows([each["name"] for each in worst], size_inches)
     axes.barh(range(len(worst)), [each["alone"]["sqnr_db"] for each in worst], height=0.62, color=LIGHT["accent"])
-    axes.set_xlabel("Signal to noise of the logits with this part alone rounded, dB (less is worse)")
+    axes.set_xlabel("SNR of the logits, only this part rounded, dB (lower is worse)")
     return figure
 
 
@@ -71,7 +71,7 @@ def _attempt_name(attempt: dict[str, Any]) -> str:
 
 
 def _rows(names: Sequence[str], size_inches: tuple[float, float]) -> tuple[Figure, Axes]:
-    """Axes with one named row for each, from the top."""
+    """Axes with one named row for each name, from the top."""
     width, height = size_inches
     figure = new_figure(width, height)
     short = [name if len(name) <= _NAME_LETTERS else f"…{name[1 - _NAME_LETTERS :]}" for name in names]

@@ -36,7 +36,7 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """Whether a proof was tried and did not hold."""
+        """Whether a proof was tried and failed."""
         return self.verdict is not None and not self.verdict.passed
 
     @property
@@ -62,7 +62,7 @@ def artifact_rows(sources: Sources) -> list[Row]:
 
 
 def short_names(rows: Sequence[Row]) -> dict[str, str]:
-    """By file, what people call an artifact, such as `ONNX w8a8`; its file's name where that would name two."""
+    """By file, a short name of the artifact, such as `ONNX w8a8`; the file name where two artifacts would share it."""
     names = {row.file: f"{FORMAT_NAMES[row.format]} {row.precision}" for row in rows}
     count = Counter(names.values())
     return {file: name if count[name] == 1 else file for file, name in names.items()}

@@ -1,4 +1,4 @@
-"""What a run folder has to tell; what is not there is None, never made up."""
+"""What a run folder holds for the report; anything missing is None, never made up."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -34,18 +34,18 @@ class Sources:
     """One entry per epoch, in order; empty if the student was not trained here."""
 
     teacher_epochs: list[dict[str, Any]]
-    """The same of the teacher; empty if there is none."""
+    """The same for the teacher; empty if there is none."""
 
     teacher: RunFolder | None
     unpruned: RunFolder | None
-    """The student before it was pruned, if it was to be."""
+    """The run of the student before pruning, if pruning was asked for."""
 
     predictions: dict[str, NDArray[np.float32]] | None
     """Probabilities `(N, K)` of the test split by artifact file, and by `reference` those of the student in PyTorch."""
 
 
 def read_sources(context: StageContext) -> Sources:
-    """Read everything that the stages before have left in the run folder.
+    """Read everything that earlier stages left in the run folder.
 
     Raises:
         DamagedFile: A file is not what its stage wrote.

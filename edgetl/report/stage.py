@@ -19,6 +19,6 @@ def run(context: StageContext) -> StageResult:
     with context.reporter.library("drawing"):
         plots = draw_plots(sources, rows, context.out / PLOT_FILE)
     page = render_page(context, sources, rows, plots)
-    # A file name that is no valid text must not keep the page from being written.
+    # A file name that is not valid Unicode must not keep the page from being written.
     (context.out / PAGE_FILE).write_bytes(page.encode("utf-8", "xmlcharrefreplace"))
     return StageResult()

@@ -1,4 +1,4 @@
-"""The top of the page: the verdict in a sentence, and the few numbers that people look for first."""
+"""The top of the page: the verdict in a sentence, and the few numbers that readers look for first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = ["Headline", "Tile", "headline_tiles", "student_name", "teacher_name",
 
 @dataclass(frozen=True)
 class Headline:
-    """What the proof says of the whole run."""
+    """What the proof says about the whole run."""
 
     word: str
     """PROVEN, FAILED or NOT VERIFIED."""
@@ -41,7 +41,7 @@ def student_name(context: StageContext) -> str:
 
 
 def teacher_name(context: StageContext) -> str | None:
-    """The network that it was distilled from, or None if it learned from labels alone."""
+    """The network that the run's network was distilled from, or None if it learned from labels alone."""
     return " + ".join(str(teacher["model"]) for teacher in _teachers(context)) or None
 
 
@@ -100,7 +100,7 @@ def _worst_drop(rows: Sequence[Row]) -> Row | None:
 
 
 def headline_tiles(context: StageContext, sources: Sources, rows: Sequence[Row]) -> list[Tile]:
-    """The numbers that are there; one whose source is missing has no tile."""
+    """One tile for each number that is available."""
     return [
         *_student_tile(context, sources),
         *_teacher_tile(context),

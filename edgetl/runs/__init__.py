@@ -1,1 +1,1 @@
-"""A run on the disk and in the making: its folder, what stages are handed, and how progress is told."""
+"""A run on disk and in progress: its folder, what stages are given, and how progress is reported."""

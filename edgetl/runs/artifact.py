@@ -1,4 +1,4 @@
-"""An artifact: a model file that a stage wrote, and what is known of it without opening it."""
+"""An artifact: a model file that a stage wrote, and what is known about it without opening it."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from edgetl.runs.files import sha256_of, shipped_bytes
 __all__ = ["EXACT", "Artifact"]
 
 EXACT: Precision = "fp32"
-"""What computes as the trained network does."""
+"""The precision that computes as the trained network does."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Artifact:
     format: Format
     precision: Precision
     size_bytes: int
-    """All that must be shipped: of OpenVINO the weights beside the graph, too."""
+    """All that must be shipped; for OpenVINO, that includes the weights beside the graph."""
 
     sha256: str
     """Of the file, in hex."""

@@ -1,4 +1,4 @@
-"""How much space there is where something is to be written, and what it means when there is none."""
+"""How much space is left where a file is to be written, and the error when there is none."""
 
 import os
 import shutil
@@ -10,9 +10,9 @@ __all__ = ["existing_part", "free_bytes", "storage_fault"]
 
 
 def existing_part(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that is there."""
+    """The path itself, or the nearest folder above it that exists."""
     places = (path, *path.absolute().parents)
-    return next(place for place in places if os.path.exists(place))  # noqa: PTH110  # Path's raises at too long a name
+    return next(place for place in places if os.path.exists(place))  # noqa: PTH110  # Path's raises on long names
 
 
 def free_bytes(path: Path) -> int:
@@ -21,6 +21,6 @@ def free_bytes(path: Path) -> int:
 
 
 def storage_fault(place: Path, cause: OSError) -> StorageFault:
-    """Say of an error that `is_storage_fault` recognises where it happened, and how much space is left there."""
+    """Describe an error that `is_storage_fault` recognises: where it happened, and how much space is left there."""
     path = Path(os.fsdecode(cause.filename)) if isinstance(cause.filename, str | bytes) else place
     return StorageFault(path, cause, free_bytes(path))

@@ -21,7 +21,7 @@ def hash_of(value: Any) -> str:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that it is, at any moment, the old or the new one; on failure nothing is left behind."""
+    """Write a file atomically: at any moment it is the old or the new one, and a failure leaves nothing behind."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("wb") as file:
@@ -36,19 +36,19 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write plain data as a JSON file that people can read, too; whole or not at all."""
+    """Write plain data as a human-readable JSON file; whole or not at all."""
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def shipped_bytes(artifact: Path) -> int:
-    """Size of what must be shipped: OpenVINO keeps the weights in a file beside."""
+    """Size of what must be shipped: OpenVINO keeps the weights in a second file."""
     weights = artifact.with_suffix(".bin")
     beside = weights.stat().st_size if artifact.suffix == ".xml" and weights.is_file() else 0
     return artifact.stat().st_size + beside
 
 
 def sync_names(folder: Path) -> None:
-    """Make the renames in a folder last through a power cut."""
+    """Make sure that the renames in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

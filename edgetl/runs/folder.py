@@ -5,13 +5,13 @@ RUN/
   manifest.json       schema version, role, parents, recipe, contract, lineage, files, metrics, one record per stage
   data.json labels.txt model.safetensors metrics.jsonl model.fp32.onnx ... report.html
   teacher/            the teacher's own run folder, when it was fine-tuned for this run
-  unpruned/           the student before it was pruned, and what pruning measured, if it was asked for
-  .lock               there while somebody writes
+  unpruned/           the student before it was pruned, and what pruning measured, if that was asked for
+  .lock               exists while a process writes
   .partial-STAGE/     what a stage is writing; moved into place when it is complete
-  .checkpoint-STAGE/  where a killed stage goes on
+  .checkpoint-STAGE/  where a killed stage resumes
 ```
 
-A run folder may come from anywhere. Its manifest is checked when it is opened, and a file of it when it is read.
+A run folder may come from anywhere. Its manifest is checked when the folder is opened, and each file when it is read.
 """
 
 import json
@@ -40,7 +40,7 @@ _EMPTY: dict[str, Any] = {"stages": {}, "files": {}, "metrics": {}, "parents": [
 
 
 def run_folders(name: str) -> tuple[Path, ...]:
-    """The run folders that a teacher's name gives, one or several with commas; empty if it is a model's name."""
+    """The run folders that a teacher's name gives, one or several separated by commas; empty if it names a model."""
     if _is_run_folder(name):
         return (Path(name),)
     parts = [part.strip() for part in name.split(",")]
@@ -52,7 +52,7 @@ def _is_run_folder(name: str) -> bool:
 
 
 def _is_ours(entry: Path) -> bool:
-    """Whether it is what a run leaves that was killed before its first stage was kept: its own, or a run inside."""
+    """Whether a run killed before its first stage was kept may have left this entry: its own file, or a run inside."""
     if entry.name.startswith((_PARTIAL, _CHECKPOINT)) or entry.name == LOCK_FILE:
         return True
     if entry.is_dir() and not entry.is_symlink():
@@ -61,20 +61,20 @@ def _is_ours(entry: Path) -> bool:
 
 
 class RunFolder:
-    """One run: what was asked, what was made of it, and the hashes that prove it."""
+    """One run: what was asked for, what was made, and the hashes that prove it."""
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path = path
         self.manifest = manifest
         self._whole: dict[str, tuple[int, int, int]] = {}
-        """Files that were what they should be, as they looked from outside."""
+        """Files that passed their hash check, with the inode, size and modification time that they had then."""
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """Open an existing run.
 
         Raises:
-            RunFolderError: It is missing, is no run folder, is damaged, or was written by another edgetl.
+            RunFolderError: It is missing, is not a run folder, is damaged, or was written by another version of edgetl.
         """
         if path.is_file():
             raise RunFolderError(f"{path}: is a file. Give the run folder that it lies in, such as {path.parent}")
@@ -91,7 +91,7 @@ class RunFolder:
             )
         if version < MANIFEST_SCHEMA:
             raise RunFolderError(
-                f"{file}: schema version {version} is of an older edgetl; this one reads {MANIFEST_SCHEMA}. Run again"
+                f"{file}: schema version {version} is from an older edgetl; this one reads {MANIFEST_SCHEMA}. Run again"
                 " with another --out"
             )
         if problem := problem_of(manifest):
@@ -103,13 +103,13 @@ class RunFolder:
         """Open a run if there is one.
 
         Raises:
-            RunFolderError: It is damaged, or was written by another edgetl.
+            RunFolderError: It is damaged, or was written by another version of edgetl.
         """
         return cls.open(path) if (path / _MANIFEST).is_file() else None
 
     @classmethod
     def trained(cls, path: Path) -> "RunFolder":
-        """Open a run that somebody is to learn from.
+        """Open a run that another network is to learn from.
 
         Raises:
             RunFolderError: It is missing or damaged, or has no trained network.
@@ -147,12 +147,12 @@ class RunFolder:
 
     @property
     def role(self) -> Role | None:
-        """What the run is for; None if nothing was kept yet."""
+        """What the run is for; None if no stage has been kept yet."""
         role: Role | None = self.manifest.get("role")
         return role
 
     def parents(self, *roles: Role) -> list["RunFolder"]:
-        """The runs of some roles that this one was made from, as far as they are still there.
+        """The runs that this one was made from, filtered by role; those that no longer exist are left out.
 
         Raises:
             RunFolderError: One of them is damaged.
@@ -165,7 +165,7 @@ class RunFolder:
         """How a file becomes the model's input; the data stage decided it.
 
         Raises:
-            RunFolderError: The data stage has not run, or the contract is damaged or of a newer edgetl.
+            RunFolderError: The data stage has not run, or the contract is damaged or from a newer edgetl.
         """
         if "contract" not in self.manifest:
             raise RunFolderError(f"{self.path}: has no contract. Run its data stage first")
@@ -185,7 +185,7 @@ class RunFolder:
         return str(self.manifest["files"][WEIGHTS_FILE]["sha256"])
 
     def file(self, name: str) -> Path:
-        """Path of one of the run's files, which is what its stage wrote.
+        """Path of one of the run's files, after checking that it is what its stage wrote.
 
         Raises:
             RunFolderError: No stage has made it yet.
@@ -198,7 +198,7 @@ class RunFolder:
         return self.path / name
 
     def damage(self, name: str) -> str:
-        """What is wrong with one of the run's files, which a stage has made; empty if it is what that stage wrote."""
+        """What is wrong with one of the files that the run's stages made; empty if it is what its stage wrote."""
         path = self.path / name
         if path.is_symlink():
             return "is a link, where the run had a file"
@@ -225,13 +225,13 @@ class RunFolder:
         try:
             data = json.loads(file.read_bytes())
         except (ValueError, RecursionError) as cause:
-            raise self.damaged(name, f"no JSON: {cause}") from cause
+            raise self.damaged(name, f"not JSON: {cause}") from cause
         if not isinstance(data, dict):
-            raise self.damaged(name, "no keys and values")
+            raise self.damaged(name, "not a JSON object")
         return data
 
     def damaged(self, name: str, problem: str) -> DamagedFile:
-        """The error for a file of the run that holds something else than its stage wrote, and what to do."""
+        """The error for a file of the run that does not hold what its stage wrote, with what to do."""
         return DamagedFile(f"{self.path / name}: cannot be used ({problem}). Make it again: {self._remedy(name)}")
 
     def _remedy(self, name: str) -> str:
@@ -259,7 +259,7 @@ class RunFolder:
         records = [self.stage(name) for name in ("export", "quantize")]
         found = [Artifact(**entry) for record in records if record for entry in record.get("artifacts", [])]
         if not found:
-            raise RunFolderError(f"{self.path}: nothing is exported here. 'edgetl export' does it")
+            raise RunFolderError(f"{self.path}: nothing has been exported here. Run 'edgetl export' first")
         return found
 
     def damage_of(self, artifact: Artifact) -> str:
@@ -268,7 +268,7 @@ class RunFolder:
         return "; ".join(f"{name} {problem}" for name, problem in problems if problem)
 
     def recipe_values(self) -> dict[str, Any]:
-        """What the stages read of their recipes, together; a later stage's word counts."""
+        """The recipe values that the stages read, merged; a later stage overrides an earlier one."""
         merged: dict[str, Any] = {}
         for record in self.manifest["stages"].values():
             for name, value in record.get("recipe", {}).items():
@@ -283,23 +283,23 @@ class RunFolder:
         return not any(self.damage(name) for name in record["files"])
 
     def checkpoint_dir(self, stage: str) -> Path:
-        """Where a stage keeps what it needs to go on after being killed; removed when the stage is kept."""
+        """Where a stage keeps what it needs to resume after being killed; removed when the stage is kept."""
         return self.path / f"{_CHECKPOINT}{stage}"
 
     @contextmanager
     def writing(self, stage: str) -> Iterator[Path]:
-        """A folder to write a stage's files in; removed again, with its content, unless `keep` took them."""
+        """A folder for a stage's files; removed afterwards with whatever `keep` did not move out of it."""
         created = [p for p in (self.path, *self.path.parents) if not p.exists()]
         partial = self.path / f"{_PARTIAL}{stage}"
         try:
             partial.mkdir(parents=True, exist_ok=True)
-            for left in partial.iterdir():  # a killed run's; the folder itself tells that this is a run, so it stays
+            for left in partial.iterdir():  # left by a killed run; the folder itself marks this as a run, so it stays
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             yield partial
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             for folder in created:
-                # Only what is still empty: a stage that failed leaves no trace.
+                # Only folders that are still empty: a failed stage leaves no trace.
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
 
@@ -315,8 +315,8 @@ class RunFolder:
     ) -> None:
         """Move a finished stage's files into place and enter them in the manifest.
 
-        If they differ from what the stage made before, its readers' files were made from something that is gone; they
-        and their records are removed, so that a run folder never contradicts itself.
+        If they differ from what the stage made before, the files of its readers are out of date. Those files and their
+        records are removed, so that a run folder never contradicts itself.
 
         Args:
             stage: Its name.
@@ -324,7 +324,7 @@ class RunFolder:
             record: `inputs` (hash), `seconds`, `metrics` and whatever else the stage's record holds.
             facts: Top-level entries of the manifest that this stage decides, such as the contract.
             readers: Stages that read this one's files, directly or through others.
-            lasting: Those of them whose files people open: they lose their record, and stay until they are made again.
+            lasting: Readers whose files people open: they lose their record; files stay until they are made again.
         """
         written = sorted(partial.iterdir())
         made = {p.name: {"sha256": sha256_of(p), "bytes": p.stat().st_size, "stage": stage} for p in written}
@@ -343,13 +343,13 @@ class RunFolder:
             "files": {**files, **made},
             "metrics": {name: r["metrics"] for name, r in stages.items() if r.get("metrics")},
         }
-        # Written in full before anything moves: a full disk must not leave new files beside an old manifest.
+        # Write the manifest before moving anything: a full disk must not leave new files beside an old manifest.
         write_atomic(partial / _MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
         try:
             for name in (*made, _MANIFEST):
                 (partial / name).replace(self.path / name)
         except BaseException:
-            for name in made.keys() - self.manifest["files"].keys():  # the manifest that stays does not know them
+            for name in made.keys() - self.manifest["files"].keys():  # the manifest that stays does not list them
                 (self.path / name).unlink(missing_ok=True)
             raise
         sync_names(self.path)
@@ -360,11 +360,11 @@ class RunFolder:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """A manifest as it stands there, with a number for its version."""
+    """A manifest as it is on disk, with an integer as its schema version."""
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(manifest, dict) or type(manifest.get("schema_version")) is not int:
-            raise ValueError("it names no schema version")
+            raise ValueError("it has no schema version")
     except (ValueError, RecursionError) as cause:
         raise RunFolderError(f"{file}: damaged ({cause}). {_CURE}") from cause
     return manifest

@@ -17,7 +17,7 @@ _held: set[int] = set()
 
 
 def _let_go() -> None:
-    """Forked workers outlive a killed run for seconds; what they inherit would keep the next run out."""
+    """Release the locks in a forked worker: workers outlive a killed run by seconds and would keep the next run out."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -28,9 +28,9 @@ os.register_at_fork(after_in_child=_let_go)
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Be the only writer of a run folder while inside; a folder that is still empty at the end goes again.
+    """Be the only writer of a run folder while inside; remove the folder at the end if it is new and still empty.
 
-    The system takes the lock from a process that dies, so that a killed run locks nobody out.
+    The operating system releases the lock of a process that dies, so a killed run locks nobody out.
 
     Raises:
         RunFolderError: Another process is writing there.
@@ -70,7 +70,8 @@ def _taken(folder: Path) -> int:
         except OSError as cause:
             os.close(descriptor)
             raise RunFolderError(
-                f"{folder}: this file system cannot lock files ({cause.strerror}). Choose a place on another with --out"
+                f"{folder}: this file system cannot lock files ({cause.strerror}). Choose a place on another file"
+                " system with --out"
             ) from cause
         if _is_still_there(file, descriptor):
             os.ftruncate(descriptor, 0)

@@ -1,7 +1,7 @@
-"""What a manifest may hold. A run folder may come from anywhere, so it is checked once, when it is opened.
+"""What a manifest may hold. A run folder may come from anywhere, so its manifest is checked once, when it is opened.
 
-Names are plain, so that no entry leads out of the folder; what builds a network is allow-listed, so that no entry makes
-a library read another file, unpickle or open a connection.
+File names are plain, so that no entry leads out of the folder. The values that build a network are allow-listed, so
+that no entry makes a library read another file, unpickle or open a connection.
 """
 
 from typing import Annotated, Any, Literal
@@ -16,8 +16,8 @@ __all__ = ["MANIFEST_SCHEMA", "ROLES", "Role", "problem_of"]
 MANIFEST_SCHEMA = 2
 
 Role = Literal["teacher", "assistant", "unpruned", "student"]
-"""What a run is for: trained on labels, to teach or to be exported as it is; between teacher and student; the student
-before it is pruned; the student."""
+"""What a run is for, in this order: a network trained on labels, to teach or to be exported as it is; a network between
+teacher and student; the student before it is pruned; the student."""
 
 ROLES: tuple[Role, ...] = ("teacher", "assistant", "unpruned", "student")
 
@@ -50,7 +50,7 @@ class _Artifact(_Strict):
 
 
 class _Record(_Open):
-    """A stage's; what only one stage says of itself is its own to read."""
+    """The record of a stage; fields that only one stage writes are checked where they are read."""
 
     inputs: str
     files: list[_PlainName]
@@ -67,7 +67,7 @@ class _Record(_Open):
 
 
 class _Arguments(_Strict):
-    """What `timm.create_model` may be told by a run folder."""
+    """Arguments that a run folder may pass to `timm.create_model`."""
 
     pad_type: Literal["", "same", "valid"] = ""
     img_size: int | None = Field(None, ge=8, le=4096)
@@ -137,7 +137,7 @@ class _Manifest(_Strict):
             if sorted(made) != sorted(record.files):
                 raise ValueError(f"the files of stage {stage!r} are not those of its record")
             if strange := {each.file for each in record.artifacts} - set(made):
-                raise ValueError(f"artifact {min(strange)!r} is no file of stage {stage!r}")
+                raise ValueError(f"artifact {min(strange)!r} is not a file of stage {stage!r}")
         if strange := {entry.stage for entry in self.files.values()} - set(self.stages):
             raise ValueError(f"there are files of stage {min(strange)!r}, which has no record")
         return self

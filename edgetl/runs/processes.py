@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["Processes", "launched"]
 
 _PATIENCE = timedelta(days=1)
-"""How long a process waits for the others: the first may have a large data set to look at."""
+"""How long a process waits for the others: the first may have to scan a large data set."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Processes:
     """The processes of one training. With one, every method returns at once."""
 
     rank: int = 0
-    """Which this is, from 0."""
+    """Number of this process, from 0."""
 
     count: int = 1
 
@@ -44,7 +44,7 @@ class Processes:
         return values
 
     def spread(self, tensors: Iterable[Any]) -> None:
-        """Overwrite tensors by those of the first process."""
+        """Overwrite tensors with those of the first process."""
         if self.count > 1:
             for tensor in tensors:
                 _group().broadcast(tensor, 0)
@@ -56,13 +56,13 @@ def _group() -> Any:
 
     group = torch.distributed
     if not group.is_initialized():
-        # Without `cpu`, the library takes processes without a GPU for strangers to each other.
+        # Without `cpu`, the library does not connect processes that have no GPU.
         PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
-        # Threads of a group that is not left may call into an interpreter that is gone, and abort the process.
+        # Threads of a group that is still open may call into an interpreter that has shut down, and abort the process.
         atexit.register(group.destroy_process_group)
     return group
 
 
 def launched() -> Processes:
-    """What the launcher said in the environment; one process without a launcher."""
+    """The processes that the launcher announced in the environment; a single one without a launcher."""
     return Processes(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))

@@ -1,4 +1,4 @@
-"""Keep what converters print out of the user's terminal, and give it back when something goes wrong."""
+"""Keep converters' output out of the user's terminal, but show its end when something goes wrong."""
 
 import logging
 import os
@@ -16,9 +16,9 @@ _BYTES_KEPT = 1 << 16
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Swallow what libraries print, log and warn inside; if the body raises, the last lines go with the exception.
+    """Swallow what libraries print, log and warn inside; if the body raises, add the last lines to the exception.
 
-    Works on file descriptors 1 and 2, because native converters write there past Python.
+    Works on file descriptors 1 and 2, because native converters bypass Python and write there.
     """
     sys.stdout.flush()
     sys.stderr.flush()

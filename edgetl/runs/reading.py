@@ -1,4 +1,4 @@
-"""Read what stages have left in a run folder, and hold it to what such a file must hold."""
+"""Read the reports that stages left in a run folder, and check them against their schemas."""
 
 import json
 from typing import Any
@@ -10,16 +10,16 @@ __all__ = ["read_lines", "read_report"]
 
 
 def read_report(folder: RunFolder, name: str, version: int, schema: type[Part]) -> dict[str, Any] | None:
-    """What a stage's report holds, None if there is none.
+    """What a stage's report holds; None if there is no report.
 
     Args:
         folder: The run.
         name: The report's file.
-        version: The schema version that is read.
+        version: The schema version that this edgetl reads.
         schema: What it must hold.
 
     Raises:
-        DamagedFile: It is gone, was changed, is of another edgetl, or holds something else.
+        DamagedFile: It is gone, was changed, is from another version of edgetl, or does not fit the schema.
     """
     if name not in folder.manifest["files"]:
         return None
@@ -32,7 +32,7 @@ def read_report(folder: RunFolder, name: str, version: int, schema: type[Part]) 
 
 
 def read_lines(folder: RunFolder, name: str, schema: type[Part]) -> list[dict[str, Any]]:
-    """What a stage's file of JSON lines holds; nothing if there is none.
+    """What a stage's file of JSON lines holds; an empty list if there is no file.
 
     Args:
         folder: The run.
@@ -40,7 +40,7 @@ def read_lines(folder: RunFolder, name: str, schema: type[Part]) -> list[dict[st
         schema: What each line must hold.
 
     Raises:
-        DamagedFile: It is gone, was changed, or holds something else.
+        DamagedFile: It is gone, was changed, or does not fit the schema.
     """
     if name not in folder.manifest["files"]:
         return []
@@ -49,7 +49,7 @@ def read_lines(folder: RunFolder, name: str, schema: type[Part]) -> list[dict[st
         try:
             data = json.loads(line)
         except (ValueError, RecursionError) as cause:
-            raise folder.damaged(name, f"line {number} is no JSON: {cause}") from cause
+            raise folder.damaged(name, f"line {number} is not JSON: {cause}") from cause
         if problem := problem_in(schema, data):
             raise folder.damaged(name, f"line {number}, {problem}")
         found.append(data)

@@ -1,6 +1,6 @@
-"""How stages tell what they do: messages, progress, and the time spent inside libraries.
+"""How stages report what they do: messages, progress, and the time spent inside libraries.
 
-Stages receive a `Reporter` and never print. This base class is silent; the command line brings one that draws.
+Stages receive a `Reporter` and never print. This base class is silent; the command line has a subclass that draws.
 """
 
 import time
@@ -15,14 +15,14 @@ Advance = Callable[[int, str], None]
 
 
 class Reporter:
-    """Hears what a stage does. Silent by itself."""
+    """Receives a stage's messages and progress. The base class ignores them."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._library_seconds: defaultdict[str, float] = defaultdict(float)
 
     def close(self) -> None:
-        """Nothing more will be told."""
+        """Take no further messages."""
 
     def say(self, text: str) -> None:
         """One line for the user."""

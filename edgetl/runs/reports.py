@@ -1,4 +1,4 @@
-"""What reports of stages may hold, for whoever reads them back: hashes that fit do not make a content right."""
+"""What stages' reports may hold, checked when they are read back: a matching hash does not make the content valid."""
 
 from typing import Annotated, Any
 
@@ -13,13 +13,13 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Part(BaseModel):
-    """A part of a report: what is named has its type; what is not is not read."""
+    """A part of a report: named fields are checked for their type; other fields are allowed and never read."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
 
 class Named(Part):
-    """What names an artifact."""
+    """The fields that identify an artifact."""
 
     file: str
     format: Format

@@ -1,4 +1,4 @@
-"""What every stage is: a function from a context to a result, which reads run folders and writes one folder."""
+"""What every stage is: a function from a context to a result. It reads run folders and writes one folder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class StageContext:
 
     reporter: Reporter
     inputs: str
-    """Hash of everything the stage depends on; a checkpoint of another hash is not ours to continue."""
+    """Hash of everything the stage depends on; a checkpoint with another hash must not be continued."""
 
     teachers: tuple[RunFolder, ...] = ()
     """Run folders of the teachers, for distillation; several answer together."""
@@ -44,7 +44,7 @@ class StageContext:
     """The run of the student before it was pruned, if it was."""
 
     processes: Processes = field(default_factory=Processes)
-    """Those that run this stage together; only the first one writes."""
+    """The processes that share this stage; only the first one writes."""
 
     device: Device = field(default_factory=LocalDevice)
     """Where models are run and measured."""
@@ -56,19 +56,19 @@ class StageContext:
 
     @property
     def threads(self) -> int:
-        """Threads of one inference on the device: the recipe's or the target's, but no more than cores."""
+        """Threads of one inference: the recipe's or the target's, but no more than the device has cores."""
         return threads_for(self.recipe.bench.threads, self.target, self.device)
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What the manifest keeps of a stage beside its files."""
+    """What the manifest keeps of a stage in addition to its files."""
 
     metrics: dict[str, float] = field(default_factory=dict)
     """Numbers that people compare, named with their units."""
 
     artifacts: tuple[Artifact, ...] = ()
-    """Model files for devices that it wrote."""
+    """Model files that it wrote for devices."""
 
     details: dict[str, Any] = field(default_factory=dict)
     """Anything else worth recording with the stage."""
@@ -77,7 +77,7 @@ class StageResult:
     """Top-level entries of the manifest: `contract`, `model`, `lineage`."""
 
     failure: str = ""
-    """Why the proof failed; its files are kept all the same, and the run exits with 1."""
+    """Why the proof failed, if it did; the stage's files are kept anyway, and the run exits with 1."""
 
 
 StageFunction = Callable[[StageContext], StageResult]

@@ -1,4 +1,4 @@
-"""What a file may lose, and the word on whether it lost more: one rule for quantization and for the proof."""
+"""How much accuracy a file may lose, and the verdict on it: one rule for quantization and for the proof."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,12 +10,12 @@ __all__ = ["Limits", "Status", "Verdict"]
 Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
 _ROUNDING = 1e-9
-"""Two fractions with the same counts may differ by this much."""
+"""Fractions computed from the same counts may differ by this much."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A word and its reasons."""
+    """A status and its reasons."""
 
     status: Status
     reasons: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an artifact in fewer bits than float may lose against the trained network."""
+    """How much an artifact in fewer bits than float may lose against the trained network."""
 
     max_drop: float
     """Of top-1, as a fraction of 1."""
@@ -48,7 +48,7 @@ class Limits:
         return cls(recipe.quantize.max_drop, recipe.quantize.max_flips)
 
     def excess(self, drop: float, flips: float, *, margin: float = 0.0) -> float:
-        """By how much a drop and flips are out of the limits, together; 0 if both are inside.
+        """By how much the drop and the flips exceed their limits, in sum; 0 if neither does.
 
         Args:
             drop: Loss of top-1, as a fraction of 1.
@@ -59,10 +59,10 @@ class Limits:
         return sum(each for each in over if each > _ROUNDING)
 
     def failures(self, drop: float, flips: float) -> list[str]:
-        """What is out of the limits, with numbers; empty if nothing is."""
+        """Which limits are exceeded, with numbers; empty if none is."""
         found = []
         if drop > self.max_drop + _ROUNDING:
-            found.append(f"top-1 drops by {drop:.2%}, allowed are {self.max_drop:.2%}")
+            found.append(f"top-1 drops by {drop:.2%} (allowed: {self.max_drop:.2%})")
         if flips > self.max_flips + _ROUNDING:
-            found.append(f"{flips:.2%} of the answers change, allowed are {self.max_flips:.2%}")
+            found.append(f"{flips:.2%} of the answers change (allowed: {self.max_flips:.2%})")
         return found

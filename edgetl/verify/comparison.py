@@ -14,13 +14,13 @@ __all__ = ["Comparison", "Tolerance", "compare", "top1_of"]
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What is equal, where nothing is lost on purpose."""
+    """How much may differ where no loss is intended."""
 
     max_difference: float
-    """Largest difference of any probability of an artifact in single precision."""
+    """Largest allowed difference of any probability, for an artifact in single precision."""
 
     max_half_difference: float
-    """The same of one with weights in half precision."""
+    """The same for an artifact with weights in half precision."""
 
     tie_gap: float
     """Images whose two best reference probabilities are closer than this do not count in the agreement."""
@@ -40,10 +40,10 @@ class Comparison:
     """Images that do not count in the agreement."""
 
     flips: float
-    """Fraction of all images whose best class is another one."""
+    """Fraction of all images whose best class differs from the reference's."""
 
     max_probability_difference: float
-    """Largest over images and classes; a value that is no number counts as 1."""
+    """Largest over images and classes; a NaN or infinite value counts as 1."""
 
     mean_probability_difference: float
     """Mean over images and classes."""
@@ -65,21 +65,21 @@ def compare(
 ) -> Comparison:
     """Compare an artifact with the trained model.
 
-    One in single precision must give the same probabilities and the same best class. One with weights in half precision
-    must, too, within what these can do, and must not lose accuracy. Others must not lose accuracy. All must give
-    probabilities, and so must the trained model.
+    An artifact in single precision must give the same probabilities and the same best class. So must one with weights
+    in half precision, within a wider tolerance, and it must not lose accuracy beyond the limits. All others must not
+    lose accuracy beyond the limits. Every artifact must give probabilities, and so must the trained model.
 
     Args:
         reference_NK: Probabilities of the trained model, at least two classes.
         outputs_NK: What the artifact gave for the same images.
         labels_N: True classes.
         precision: What the artifact computes in.
-        tolerance: What is equal.
-        limits: What may be lost.
+        tolerance: How much may differ in single and half precision.
+        limits: How much accuracy may be lost.
     """
     finite_NK = np.isfinite(outputs_NK) & np.isfinite(reference_NK)
     difference_NK = np.where(finite_NK, np.abs(np.where(finite_NK, outputs_NK - reference_NK, 0)), 1.0)
-    # A row with a value that is no number has no best class: it is neither right nor agreed with.
+    # A row with a NaN or infinite value has no best class: it counts as neither correct nor agreeing.
     best_N, trained_N = _best(outputs_NK), _best(reference_NK)
     counts_N = _gaps(reference_NK) >= _tie_gap(precision, tolerance)
     agreed_N = (best_N == trained_N) & (best_N >= 0)
@@ -109,28 +109,28 @@ def top1_of(probabilities_NK: NDArray[np.float32], labels_N: NDArray[np.int64]) 
 
 
 def _best(probabilities_NK: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The most probable class of each image, -1 where a value is no number."""
+    """The most probable class of each image; -1 where a value is NaN or infinite."""
     best_N: NDArray[np.int64] = np.where(np.isfinite(probabilities_NK).all(axis=1), probabilities_NK.argmax(axis=1), -1)
     return best_N
 
 
 def _gaps(reference_NK: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Between the two best probabilities of each image; 0 where one is no number."""
+    """Gap between the two best probabilities of each image; 0 where a value is NaN or infinite."""
     two_best_N2 = np.sort(np.nan_to_num(reference_NK, nan=0.0), axis=1)[:, -2:]
     gaps_N: NDArray[np.float32] = two_best_N2[:, 1] - two_best_N2[:, 0]
     return np.where(np.isfinite(reference_NK).all(axis=1), gaps_N, 0)
 
 
 def _tie_gap(precision: Precision, tolerance: Tolerance) -> float:
-    """Two probabilities may each move by the tolerance, and change places where they are closer than twice that."""
+    """Two probabilities may each move by the tolerance, so they may swap places if they are closer than twice that."""
     return max(tolerance.tie_gap, 2 * tolerance.max_half_difference) if precision == "fp16" else tolerance.tie_gap
 
 
 def _reference_failures(reference_NK: NDArray[np.float32], counts_N: NDArray[np.bool_]) -> list[str]:
     if broken := int((~np.isfinite(reference_NK).all(axis=1)).sum()):
-        return [f"the trained network itself gives no number on {broken} of {len(reference_NK)} images"]
+        return [f"the trained network itself gives NaN or infinity on {broken} of {len(reference_NK)} images"]
     if not counts_N.any():
-        return [f"nothing is proven: on all {len(counts_N)} images the trained network's two best classes are a tie"]
+        return [f"nothing is proven: on all {len(counts_N)} images the trained network's two best classes are tied"]
     return []
 
 
@@ -140,7 +140,7 @@ def _range_failures(outputs_NK: NDArray[np.float32]) -> list[str]:
     failures = [f"{broken} of {outputs_NK.size} outputs are NaN or infinite"] if broken else []
     # An integer artifact's accuracy says nothing about a missing softmax or a wrong scale.
     if finite.size and (finite.min() < -1e-3 or finite.max() > 1 + 1e-3):
-        failures.append(f"outputs are no probabilities: they go from {finite.min():.3g} to {finite.max():.3g}")
+        failures.append(f"outputs are not probabilities: they range from {finite.min():.3g} to {finite.max():.3g}")
     return failures
 
 
@@ -150,7 +150,7 @@ def _equality_failures(found: Comparison, precision: Precision, tolerance: Toler
         return []
     failures = []
     if found.max_probability_difference > allowed:
-        failures.append(f"a probability differs by {found.max_probability_difference:.2g}, allowed are {allowed:.2g}")
+        failures.append(f"a probability differs by {found.max_probability_difference:.2g} (allowed: {allowed:.2g})")
     if found.agreement < 1:
         failures.append(f"the best class agrees on {found.agreement:.2%} of the images, expected all")
     return failures

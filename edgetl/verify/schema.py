@@ -20,7 +20,7 @@ VERIFY_SCHEMA = 2
 VERIFY_FILE = "verify.json"
 PREDICTIONS_FILE = "predictions.npz"
 REFERENCE = "reference"
-"""What the student in PyTorch answered, among the answers of the files."""
+"""Key of the answers that the student gave in PyTorch, beside those of the files."""
 
 _MEASURED = ("runtime", "agreement", "ties_left_out", "max_probability_difference", "drop")
 
@@ -33,7 +33,7 @@ class _Verdict(Part):
 class _Artifact(Named):
     verdict: _Verdict
     top1: Fraction | None = None
-    """None of a file that was not run, and then the others are None, too."""
+    """None if the file was not run; then the other numbers are None, too."""
 
     runtime: Runtime | None = None
     agreement: Fraction | None = None
@@ -63,7 +63,7 @@ class _Proof(Part):
 
 
 def read_proof(folder: RunFolder) -> dict[str, Any] | None:
-    """A run's proof, None if it was not verified.
+    """A run's proof; None if it was not verified.
 
     Raises:
         DamagedFile: It is not what the verify stage wrote.
@@ -86,9 +86,9 @@ def read_answers(folder: RunFolder) -> dict[str, NDArray[np.float32]] | None:
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
         raise folder.damaged(PREDICTIONS_FILE, str(cause)) from cause
     if REFERENCE not in answers:
-        raise folder.damaged(PREDICTIONS_FILE, "no answers of the network itself")
+        raise folder.damaged(PREDICTIONS_FILE, "the trained network's own answers are missing")
     shape = (*answers[REFERENCE].shape[:1], len(folder.contract.labels))
     for name, each in answers.items():
         if each.dtype != np.float32 or each.shape != shape or not np.isfinite(each).all():
-            raise folder.damaged(PREDICTIONS_FILE, f"{name}: no probabilities of {shape[-1]} classes")
+            raise folder.damaged(PREDICTIONS_FILE, f"{name}: not probabilities of {shape[-1]} classes")
     return answers

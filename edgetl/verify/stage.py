@@ -1,4 +1,4 @@
-"""The proof: every artifact, run as on a device, against the trained model, on the whole test split."""
+"""The proof: compare every artifact, run as on a device, with the trained model on the whole test split."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -32,10 +32,10 @@ def run(context: StageContext) -> StageResult:
 
     The probabilities themselves go to `predictions.npz`: `float32 (N, K)` by artifact, and `reference`.
 
-    A file that is not what its stage wrote any more fails, and the others get their verdicts.
+    A file that is no longer what its stage wrote fails; the other files still get their verdicts.
 
     Raises:
-        RunFolderError: Nothing was exported yet.
+        RunFolderError: Nothing has been exported yet.
         RunnerFailed: A runtime is missing, or died.
     """
     artifacts = context.folder.artifacts()
@@ -133,7 +133,7 @@ def _check(
 
 
 def _unproven(artifact: Artifact, damage: str) -> dict[str, Any]:
-    """A file of which nothing is known, since it is not what its stage wrote."""
+    """The entry of a file that was not run, because it is not what its stage wrote."""
     return {**artifact.named(), "verdict": asdict(Verdict.of([damage]))}
 
 
@@ -145,7 +145,7 @@ def _tolerance(context: StageContext) -> Tolerance:
 def _contract_failures(embedded: str, contract: Contract) -> list[str]:
     carried, expected = Contract.from_json(embedded).to_dict(), contract.to_dict()
     differing = sorted(key for key in expected if carried[key] != expected[key])
-    return [f"carries another contract than the run: {', '.join(differing)} differ"] if differing else []
+    return [f"its contract differs from the run's in {', '.join(differing)}"] if differing else []
 
 
 def _metrics(report: dict[str, Any]) -> dict[str, float]:

@@ -70,5 +70,5 @@ def test_a_file_that_was_a_damaged_one_from_the_start_is_named(tmp_path):
 
 
 def test_a_run_without_artifacts_says_what_to_do(tmp_path):
-    with pytest.raises(RunFolderError, match="nothing is exported here"):
+    with pytest.raises(RunFolderError, match="nothing has been exported here"):
         stage.run(tiny_run.context(tmp_path, []))

@@ -27,7 +27,8 @@ def test_the_fastest_that_passed_is_recommended_with_what_it_gains():
     found = recommend(*files(SLOWER, FLOAT, INTEGER))
     assert (found.file, found.float_file, found.to_float) == ("integer", "float", 0.5)
     assert found.sentence == (
-        "Ship integer: 2 ms, the fastest of 3 files that passed the proof, 0.50 of the fastest float file (4 ms)."
+        "Ship integer: 2 ms, the fastest of 3 files that passed the proof,"
+        " 0.50 of the time of the fastest float file (4 ms)."
     )
 
 
@@ -39,7 +40,9 @@ def test_a_file_that_failed_is_not_recommended_however_fast():
 
 def test_a_gain_that_is_small_is_explained():
     found = recommend(*files(FLOAT, ("integer", "w8a8", 3.2, 0.1, 0.97, True)))
-    assert found.sentence.endswith("0.80 of the fastest float file (4 ms). 'edgetl explain' says where the time goes.")
+    assert found.sentence.endswith(
+        "0.80 of the time of the fastest float file (4 ms). 'edgetl explain' says where the time goes."
+    )
 
 
 def test_of_files_that_cannot_be_told_apart_the_most_faithful_is_taken_and_then_the_smallest():
@@ -63,4 +66,4 @@ def test_times_of_another_kind_of_machine_recommend_nothing():
     verify, bench = files(FLOAT, INTEGER)
     bench |= {"target": "rpi4", "target_profile": {"architecture": "aarch64"}}
     assert recommend(verify, bench) is None
-    assert advice(verify, bench).startswith("No file is recommended for rpi4 (aarch64), since the times are of this")
+    assert advice(verify, bench).startswith("No file is recommended for rpi4 (aarch64), since the times are from this")

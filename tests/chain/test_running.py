@@ -148,7 +148,7 @@ def test_a_forecast_says_what_is_current_and_what_would_run(teacher, tmp_path):
     assert total_of(more).startswith("1 of 2 stages would run: about ")
     fresh = forecast(plan(small_run.recipe(), tmp_path / "run"), Reporter())
     assert {each.state for each in fresh} == {"to do"}
-    assert "none of them ran here before" in total_of(fresh)
+    assert "none has run here before" in total_of(fresh)
     assert not (tmp_path / "run").exists()
 
 

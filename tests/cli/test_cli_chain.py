@@ -86,7 +86,7 @@ def test_what_a_verb_does_not_read_cannot_be_set_for_it(edgetl, run_copy):
     assert done.returncode == 2
     assert done.stderr == (
         "edgetl: student.epochs: 'edgetl bench' does not read it. It reads bench, seed."
-        " 'edgetl run' makes the run again from another recipe.\n"
+        " To change the rest of the recipe, use 'edgetl run'.\n"
     )
     assert (run_copy / "manifest.json").read_bytes() == before
 
@@ -141,7 +141,7 @@ def test_exporting_for_a_device_drops_other_formats_and_recommends_the_file_to_s
 
 def test_nothing_is_recommended_for_a_device_of_another_kind(edgetl, run_copy):
     done = edgetl("report", run_copy)
-    assert "No file is recommended for rpi4 (aarch64), since the times are of this machine (x86_64)." in done.stdout
+    assert "No file is recommended for rpi4 (aarch64), since the times are from this machine (x86_64)." in done.stdout
     assert "No file is recommended for rpi4" in (run_copy / "report.html").read_text()
 
 

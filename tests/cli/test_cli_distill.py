@@ -49,7 +49,7 @@ def test_only_students_are_pruned(edgetl, tmp_path):
     done = edgetl("finetune", "--set", "prune.latency=0.6", "--out", tmp_path / "run")
     assert (done.returncode, done.stderr) == (
         2,
-        "edgetl: prune.latency: only a student is pruned. 'edgetl distill' does it.\n",
+        "edgetl: prune.latency: only a student is pruned. Use 'edgetl distill'.\n",
     )
 
 

@@ -25,7 +25,7 @@ def test_explain_says_why_and_report_shows_it(edgetl, run_copy):
     assert "model.w8a8.onnx: w8a8 " in text
     assert "by ONNX Runtime's profiler" in text
     assert "layers in integers" in text
-    assert "not of the target, Raspberry Pi 4" in text
+    assert "not from the target, Raspberry Pi 4" in text
     assert "Fastest here: model." in text
     assert json.loads((run_copy / "explain.json").read_text())["schema_version"] == 1
     assert "Why int8 is faster here, or is not" in (run_copy / "report.html").read_text()
@@ -43,7 +43,7 @@ def test_a_run_without_integers_is_one_line_and_two(edgetl, run_copy):
     done = edgetl("explain", run_copy)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        f"edgetl: {run_copy}: has no w8a8 artifact to explain. 'edgetl quantize' makes them"
+        f"edgetl: {run_copy}: has no w8a8 artifact to explain. 'edgetl quantize' makes one"
     )
 
 

@@ -44,7 +44,7 @@ def test_a_stopped_distillation_goes_on_to_the_same_bytes(victim, number, edgetl
         _, heard = process.communicate(timeout=60)
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert "The same command goes on where it was" in heard
+        assert "Run the same command again to continue where it stopped" in heard
         assert not (out / ".partial-distill").exists()
     assert not (out / "model.safetensors").exists()
     again = edgetl(*common)

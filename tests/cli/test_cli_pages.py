@@ -63,7 +63,7 @@ def test_init_writes_a_recipe_that_run_takes(edgetl, tmp_path):
     assert shown.startswith("# runs/phötos 😀-mobilenetv2/teacher: teacher, resnet50: data, finetune\n# runs/phötos")
     again = edgetl("init", cwd=tmp_path)
     assert again.returncode == 2
-    assert again.stderr == "edgetl: recipe.yaml: is already there. Choose another name, or delete it first.\n"
+    assert again.stderr == "edgetl: recipe.yaml: already exists. Choose another name, or delete it first.\n"
 
 
 def test_print_config_shows_what_would_run(edgetl, tmp_path):

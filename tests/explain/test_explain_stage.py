@@ -57,12 +57,12 @@ def test_with_one_thread_there_is_nothing_to_compare_it_with(tmp_path):
 
 
 def test_a_run_without_integers_says_what_to_do(tmp_path):
-    with pytest.raises(RunFolderError, match=r"has no w8a8 artifact to explain\. 'edgetl quantize' makes them$"):
+    with pytest.raises(RunFolderError, match=r"has no w8a8 artifact to explain\. 'edgetl quantize' makes one$"):
         stage.run(tiny_run.context(tmp_path, [("onnx", "fp32", {})]))
 
 
 def test_a_run_without_floats_says_what_to_do(tmp_path):
-    with pytest.raises(RunFolderError, match=r"has no float artifact to compare with\. 'edgetl export' makes them$"):
+    with pytest.raises(RunFolderError, match=r"has no float artifact to compare with\. 'edgetl export' makes one$"):
         stage.run(tiny_run.context(tmp_path, [("openvino", "fp32", {}), ("onnx", "w8a8", {})]))
 
 

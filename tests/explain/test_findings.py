@@ -65,7 +65,7 @@ def test_the_shares_add_up_and_the_largest_comes_first():
 def test_layers_are_set_beside_the_same_in_float():
     found = told(FLOATS, INTEGERS)
     assert found["layers"].what == "2 layers in integers; the same in float take 1.5 ms, 1.67 times as long."
-    assert found["no gain"].what == "1 of the 2 layers gain nothing: 0.5 ms, in float 0.5 ms (1 QLinearConv)."
+    assert found["no gain"].what == "1 of the 2 layers gain nothing: 0.5 ms, against 0.5 ms in float (1 QLinearConv)."
     assert "Compare the formats" in found["no gain"].advice
 
 
@@ -89,7 +89,7 @@ def test_layers_that_cannot_be_paired_are_not_compared():
 @pytest.mark.parametrize(
     ("float_layers", "advice"),
     [
-        (0, "The file has them in integers, but this runtime takes them as float"),
+        (0, "The file has them in integers, but this runtime computes them in float"),
         (2, "'edgetl quantize' says which layers it had to leave in float"),
         (None, "'edgetl quantize' says which layers it had to leave in float"),
     ],
@@ -105,9 +105,9 @@ def test_layers_left_in_float_are_named_with_who_left_them(float_layers, advice)
 
 def test_what_stays_in_float_on_purpose_is_not_held_against_the_file():
     few = [*INTEGERS, operator("Sub", "float", 0.1), operator("Softmax", "float", 0.1)]
-    assert "for the answers' sake" in told(FLOATS, few)["float"].advice
+    assert "stay in float for accuracy" in told(FLOATS, few)["float"].advice
     many = [*INTEGERS, *[operator("Mul", "float", 0.1)] * 5]
-    assert "leaves the integers and comes back" in told(FLOATS, many)["float"].advice
+    assert "costs a conversion to float and back" in told(FLOATS, many)["float"].advice
 
 
 def test_conversions_at_the_ends_are_due_and_pairs_in_the_middle_are_not():
@@ -124,7 +124,7 @@ def test_conversions_at_the_ends_are_due_and_pairs_in_the_middle_are_not():
 
 def test_activations_that_stand_alone_ask_for_another_student():
     found = told(FLOATS, [*INTEGERS, operator("HARD_SWISH", "integer", 2.1, calls=19)])["activation"]
-    assert found.what == "19 activations that no layer took in: 19 HARD_SWISH."
+    assert found.what == "19 activations that were not fused into a layer: 19 HARD_SWISH."
     assert found.share == pytest.approx(0.7)
     assert "mobilenetv2" in found.advice
 

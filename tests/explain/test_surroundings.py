@@ -19,13 +19,13 @@ def test_a_cpu_without_dot_product_is_told_and_no_more_on_its_own_kind():
         (
             VNNI,
             "linux-x86",
-            "not of the target, Linux PC or server (x86_64, no int8 dot product)",
+            "not from the target, Linux PC or server (x86_64, no int8 dot product)",
             "to gain less there",
         ),
         (
             VNNI,
             "rpi4",
-            "not of the target, Raspberry Pi 4 (64-bit) (aarch64, no int8 dot product)",
+            "not from the target, Raspberry Pi 4 (64-bit) (aarch64, no int8 dot product)",
             "to gain less there",
         ),
         (VNNI, "rpi5", "(aarch64, int8 dot product)", "Other kernels run there"),

@@ -25,10 +25,10 @@ def test_convolutions_with_batch_norm_are_welcome(model):
 @pytest.mark.parametrize(
     ("model", "problem"),
     [
-        ("test_vit", "it has LayerNorm, and only convolutions with batch norm are understood"),
+        ("test_vit", "it has LayerNorm, and only convolutions with batch norm are supported"),
         ("torchvision:squeezenet1_1", "it has no batch norm"),
         ("regnety_002", "its convolutions have groups"),
-        ("torchvision:shufflenet_v2_x0_5", "Torch-Pruning does not follow its wiring: "),
+        ("torchvision:shufflenet_v2_x0_5", "Torch-Pruning cannot follow its wiring: "),
     ],
 )
 def test_other_networks_are_refused_in_a_line(model, problem):

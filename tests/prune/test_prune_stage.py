@@ -86,7 +86,7 @@ def test_a_wish_that_cannot_be_reached_gives_the_fastest(stage, latency, tmp_pat
     latency(lambda parameters: 0.7 if parameters < 100_000 else 0.8)
     result, report, heard = stage(latency=0.1)
     assert (report["reached"], result.failure) == (False, "")
-    assert "0.1 of the time cannot be reached with sane channels" in heard.lines[-1]
+    assert "0.1 of the time cannot be reached with a sane number of channels" in heard.lines[-1]
     assert (tmp_path / "pruned.safetensors").exists()
 
 

@@ -161,5 +161,5 @@ def test_what_cannot_be_pruned_is_refused_before_anything_is_trained(distill, tm
 
 def test_a_teacher_is_not_pruned(tmp_path):
     settings = small_run.recipe().model_copy(update={"prune": PruneConfig(latency=0.5)})
-    with pytest.raises(ConfigError, match=r"^prune\.latency: only a student is pruned\. 'edgetl distill' does it\.$"):
+    with pytest.raises(ConfigError, match=r"^prune\.latency: only a student is pruned\. Use 'edgetl distill'\.$"):
         run_finetuning(settings, tmp_path / "run", Heard())

@@ -125,7 +125,7 @@ def test_the_images_that_set_the_ranges_are_on_record(run, tmp_path_factory):
 def test_a_run_without_an_export_has_nothing_to_quantize(tmp_path):
     with pytest.raises(RunFolderError) as caught:
         stage.run(small_run.context(small_run.run_of(tmp_path), tmp_path))
-    assert str(caught.value) == f"{tmp_path}: nothing is exported here. 'edgetl export' does it"
+    assert str(caught.value) == f"{tmp_path}: nothing has been exported here. Run 'edgetl export' first"
 
 
 def receipt_of(folder):

@@ -126,7 +126,7 @@ def test_the_receipt_of_quantization_is_shown(make_run, page_of):
     text = readable(page_of(make_run()))
     section = text[text.index('id="quantization"') : text.index('id="explain"')]
     for words in (
-        "1,234 validation images, of which float has 90.13 % right",
+        "1,234 validation images. The float network gets 90.13 % of them right",
         "Allowed: 1.00 points of top-1 and 5.00 % changed answers",
         "top-1 differs by 0.67 points",
         "Something to know.",
@@ -269,7 +269,7 @@ def test_what_pruning_did_is_said(make_run, page_of):
     text = readable(page_of(pruned(make_run())))
     assert (
         "the student was pruned to 67 % of its channels, in multiples of 8: from 2.24 to 1.00 million parameters, and"
-        " to 0.56 of the time (openvino, one thread, on the training machine: 0.387 ms beside 0.701 ms); 0.6 was asked"
+        " to 0.56 of the time (openvino, one thread, on the training machine: 0.387 ms against 0.701 ms); 0.6 was asked"
         " for, and 2 widths were measured."
     ) in text
     assert "<dt>unpruned: prune</dt><dd>45.0 s</dd>" in text
@@ -282,19 +282,19 @@ def test_a_wish_that_was_not_reached_is_said(make_run, page_of):
 
 def test_pruning_that_was_dropped_is_said(make_run, page_of):
     text = readable(page_of(pruned(make_run(), kept=None, why="no width is faster than the unpruned student here")))
-    assert "The student was to be pruned, and was not: no width is faster than the unpruned student here;" in text
+    assert "Pruning was asked for, but dropped: no width is faster than the unpruned student here;" in text
 
 
 def test_a_run_without_pruning_says_nothing_of_it(make_run, page_of):
     text = readable(page_of(make_run()))
     assert "pruned to" not in text
-    assert "to be pruned" not in text
+    assert "Pruning was asked for" not in text
 
 
 def test_the_contract_in_words_names_the_crop_only_where_there_is_one():
     squash, crop = (Contract(("a", "b"), 16, 24, resize, 0.875, "bicubic") for resize in ("squash", "crop"))
     assert "Resize to 24 × 16 pixels, whatever the aspect ratio (bicubic, antialiased)." in contract_steps(squash)
     assert (
-        "Cut the largest centred box of shape 24 × 16, of it the central 87.5 % each way, "
+        "Crop the largest centred box of aspect ratio 24 × 16, keep its central 87.5 % each way, "
         "and resize it to 24 × 16 pixels (bicubic, antialiased)."
     ) in contract_steps(crop)

@@ -236,7 +236,7 @@ def test_a_newer_manifest_is_refused(folder):
 
 def test_an_older_manifest_is_refused(folder):
     (folder.path / "manifest.json").write_text('{"schema_version": 1, "kind": "distill"}')
-    with pytest.raises(RunFolderError, match=r"schema version 1 is of an older edgetl; this one reads 2\. Run again"):
+    with pytest.raises(RunFolderError, match=r"schema version 1 is from an older edgetl; this one reads 2\. Run again"):
         RunFolder.open(folder.path)
 
 

@@ -78,7 +78,7 @@ def test_a_drop_of_exactly_the_limit_passes_and_one_image_more_fails():
     assert (found.top1, found.drop, found.verdict.reasons) == (0.69, pytest.approx(0.01), ())
     worse_NK[62] = np.roll(worse_NK[62], 1)
     found = compared(worse_NK, precision="w8a8", labels_N=labels_N)
-    assert found.verdict.reasons == ("top-1 drops by 1.50%, allowed are 1.00%",)
+    assert found.verdict.reasons == ("top-1 drops by 1.50% (allowed: 1.00%)",)
 
 
 def test_a_better_integer_artifact_has_a_negative_drop():
@@ -119,14 +119,14 @@ def test_half_precision_is_judged_as_what_it_is():
     half_NK = REFERENCE_NK.astype(np.float16).astype(np.float32)
     assert compared(half_NK, precision="fp16").verdict.passed
     far_NK = np.clip(REFERENCE_NK * 0.97, 0, 1)
-    assert "a probability differs by 0.029, allowed are 0.02" in compared(far_NK, precision="fp16").verdict.reasons[0]
+    assert "a probability differs by 0.029 (allowed: 0.02)" in compared(far_NK, precision="fp16").verdict.reasons[0]
     assert compared(far_NK, precision="w8a8").verdict.passed
     reference_NK = np.array([[0.49, 0.51], [0.3, 0.7], [0.2, 0.8]], np.float32)
     outputs_NK = np.array([[0.505, 0.495], [0.3, 0.7], [0.2, 0.8]], np.float32)
     found = compared(outputs_NK, precision="fp16", reference_NK=reference_NK, labels_N=np.array([0, 1, 1]))
     assert (found.ties_left_out, found.verdict.passed) == (1, True)
     found = compared(outputs_NK, precision="fp16", reference_NK=reference_NK, labels_N=np.array([1, 1, 1]))
-    assert found.verdict.reasons == ("top-1 drops by 33.33%, allowed are 1.00%",)
+    assert found.verdict.reasons == ("top-1 drops by 33.33% (allowed: 1.00%)",)
 
 
 def test_flips_are_bounded_as_quantization_bounds_them():
@@ -134,7 +134,7 @@ def test_flips_are_bounded_as_quantization_bounds_them():
     other_NK[:10] = np.roll(other_NK[:10], 1, axis=1)
     strict = Limits(max_drop=1.0, max_flips=0.04)
     assert compared(other_NK, precision="w8a8", limits=strict).verdict.reasons == (
-        "5.00% of the answers change, allowed are 4.00%",
+        "5.00% of the answers change (allowed: 4.00%)",
     )
     assert compared(other_NK, precision="w8a8", limits=replace(strict, max_flips=0.05)).verdict.passed
 
@@ -143,18 +143,18 @@ def test_flips_are_bounded_as_quantization_bounds_them():
 def test_a_reference_that_is_no_number_proves_nothing(precision):
     broken_NK = np.full_like(REFERENCE_NK, np.nan)
     found = compared(broken_NK, precision=precision, reference_NK=broken_NK)
-    assert found.verdict.reasons[0] == "the trained network itself gives no number on 200 of 200 images"
+    assert found.verdict.reasons[0] == "the trained network itself gives NaN or infinity on 200 of 200 images"
     one_NK = REFERENCE_NK.copy()
     one_NK[7, 0] = np.inf
     found = compared(REFERENCE_NK, precision=precision, reference_NK=one_NK)
-    assert found.verdict.reasons[0] == "the trained network itself gives no number on 1 of 200 images"
+    assert found.verdict.reasons[0] == "the trained network itself gives NaN or infinity on 1 of 200 images"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "w8a8"])
 def test_where_every_image_is_a_tie_nothing_is_proven(precision):
     flat_NK = np.full_like(REFERENCE_NK, 0.25)
     found = compared(flat_NK, precision=precision, reference_NK=flat_NK)
-    assert "nothing is proven: on all 200 images the trained network's two best classes are a tie" in (
+    assert "nothing is proven: on all 200 images the trained network's two best classes are tied" in (
         found.verdict.reasons
     )
 
@@ -204,9 +204,9 @@ def test_a_failed_proof_is_one_line_with_numbers_and_leaves_its_report(tmp_path)
     context = tiny_run.context(tmp_path, made)
     result = verify.run(context)
     first, second = result.failure.split("; ")
-    assert first.startswith("model.fp32.onnx: outputs are no probabilities: they go from -")
+    assert first.startswith("model.fp32.onnx: outputs are not probabilities: they range from -")
     assert "a probability differs by" in first
-    assert second == "model.fp32.xml: carries another contract than the run: labels differ"
+    assert second == "model.fp32.xml: its contract differs from the run's in labels"
     assert [each["verdict"]["status"] for each in report_of(context)["artifacts"]] == ["FAIL", "FAIL", "PASS"]
 
 
@@ -214,7 +214,7 @@ def test_a_failed_proof_is_one_line_with_numbers_and_leaves_its_report(tmp_path)
 def test_preprocessing_of_the_embedded_contract_is_part_of_the_proof(tmp_path):
     squashed = replace(tiny.CONTRACT, resize="crop", crop_fraction=0.5).to_json()
     result = verify.run(tiny_run.context(tmp_path, [("onnx", "fp32", {"contract": squashed})]))
-    assert "carries another contract than the run: crop_fraction, resize differ" in result.failure
+    assert "its contract differs from the run's in crop_fraction, resize" in result.failure
     assert "a probability differs by" in result.failure
 
 
@@ -244,7 +244,7 @@ def test_a_file_out_of_bounds_on_the_validation_images_is_not_proven_by_the_test
     context = tiny_run.context(tmp_path, [("onnx", "fp32", {}), ("onnx", "w8a8", {})])
     kept = {"model.w8a8.onnx": {"drop": 0.03, "flips": 0.1}}
     monkeypatch.setattr("edgetl.quantize.schema.read_receipt", lambda _folder: {"kept": kept})
-    failure = "model.w8a8.onnx: on the validation images top-1 drops by 3.00%, allowed are 1.00%"
+    failure = "model.w8a8.onnx: on the validation images top-1 drops by 3.00% (allowed: 1.00%)"
     assert verify.run(context).failure == failure
 
 
@@ -259,5 +259,5 @@ def test_an_artifact_of_other_classes_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_run_without_artifacts_says_what_to_do(tmp_path):
-    with pytest.raises(RunFolderError, match=r"nothing is exported here\. 'edgetl export' does it"):
+    with pytest.raises(RunFolderError, match=r"nothing has been exported here\. Run 'edgetl export' first"):
         verify.run(tiny_run.context(tmp_path, []))
