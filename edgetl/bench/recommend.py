@@ -8,12 +8,12 @@ from edgetl.runs.artifact import EXACT
 __all__ = ["Recommendation", "advice", "recommend"]
 
 _CLEARLY = 0.67
-"""Up to this part of the float file's time, the sentence gives no hint at why the file is not faster."""
+"""Up to this fraction of the float file's time, the sentence does not point to 'edgetl explain'."""
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A file, and what it was measured against."""
+    """The recommended file, and what it was compared with."""
 
     file: str
     p50_ms: float
@@ -31,7 +31,7 @@ class Recommendation:
 
     @property
     def to_float(self) -> float | None:
-        """Its time as a part of the fastest float file's."""
+        """Its time as a fraction of the fastest float file's time."""
         return self.p50_ms / self.float_p50_ms if self.float_p50_ms else None
 
     @property

@@ -26,7 +26,7 @@ def run(context: StageContext) -> StageResult:
     Raises:
         RunFolderError: Nothing has been exported yet.
         DamagedFile: No artifact is what its stage wrote.
-        RunnerFailed: A runtime is missing, died, or would not compute where it was asked to.
+        RunnerFailed: A runtime is missing, died, or would use another device or precision than asked for.
     """
     artifacts = context.folder.artifacts()
     damaged = {each.file: damage for each in artifacts if (damage := context.folder.damage_of(each))}

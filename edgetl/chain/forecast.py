@@ -54,7 +54,7 @@ def forecast(plan: Sequence[PlannedRun], reporter: Reporter) -> list[Forecast]:
 
 def _look(run: PlannedRun, reporter: Reporter, parents_change: bool) -> list[Forecast]:
     folder = RunFolder.prepare(run.folder)
-    # Nothing that depends on a network that has yet to be trained can be current.
+    # While a parent has yet to be trained, no stage that depends on it can be current.
     setting = None if parents_change or not run.stages else setting_of(run, reporter)
     found: list[Forecast] = []
     stale: set[str] = set()
@@ -73,11 +73,11 @@ def total_of(found: Sequence[Forecast]) -> str:
     """The sum of the known times, in a sentence."""
     open_ones = [each for each in found if each.state != "current"]
     if not open_ones:
-        return "Nothing would run: all of it is current."
+        return "Nothing would run: every stage is current."
     known = sum(each.seconds or 0.0 for each in open_ones)
     unknown = sum(each.seconds is None for each in open_ones)
     start = f"{len(open_ones)} of {len(found)} stages would run"
     if unknown == len(open_ones):
         return f"{start}; none has run here before, so their time is unknown. Each training prints an estimate first."
-    more = f", plus {unknown} that never ran here" if unknown else ""
+    more = f", not counting {unknown} that never ran here" if unknown else ""
     return f"{start}: about {duration(known)}, judging by the last time{more}."

@@ -36,7 +36,7 @@ class PlannedRun:
     folder: Path
     recipe: Recipe
     stages: tuple[str, ...]
-    """What is to be made there, in order; empty for a run that is taken as it is."""
+    """The stages to run there, in order; empty for a run that is used as it is."""
 
     parents: tuple[Parent, ...] = ()
     is_main: bool = True
@@ -142,7 +142,7 @@ def _said(role: Role) -> str:
 
 
 def _teachers(recipe: Recipe, out: Path, stages: tuple[str, ...]) -> list[PlannedRun]:
-    """The given teachers, or a teacher of the run's own, made as far as the stages ask."""
+    """The given teachers; if there are none, a teacher of the run's own, with the chosen stages that make it."""
     given = run_folders(recipe.teacher.model)
     if given:
         return [PlannedRun("teacher", RunFolder.trained(path).path, recipe, (), is_main=False) for path in given]

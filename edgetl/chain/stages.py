@@ -27,7 +27,7 @@ _MODELS = ("teacher.model", "teacher.weights", "student.model", "student.weights
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage is."""
+    """What the chain knows about a stage."""
 
     name: str
     load: Callable[[], StageFunction]
@@ -40,10 +40,10 @@ class Stage:
     """Earlier stages whose files it reads."""
 
     roles: tuple[Role, ...] = (*_FROM_LABELS, *_FROM_TEACHER)
-    """Runs that can have it."""
+    """Roles of the runs that can have it."""
 
     asked: Callable[[Recipe, bool], bool] | None = None
-    """Whether to run it, by the recipe and by whether it was named as first or last stage; None if it always runs."""
+    """Whether to run it, given the recipe and whether it was named as first or last stage; None if it always runs."""
 
     extras: tuple[str, ...] = ()
     """What must be installed for it."""
@@ -58,7 +58,7 @@ class Stage:
     """Whether the target changes what it makes."""
 
     machine: bool = False
-    """Whether the device's facts change what it makes: it measures."""
+    """Whether the device's facts change what it makes, because it measures there."""
 
     together: bool = False
     """Whether several processes share it; if not, the first one runs it while the others wait."""
@@ -244,8 +244,8 @@ def inputs_of(stage: Stage, context: StageContext, recipe: Recipe, formats: tupl
     Args:
         stage: Its record.
         context: What it will be given.
-        recipe: The whole one.
-        formats: Those that are exported.
+        recipe: The whole recipe.
+        formats: The formats that are exported.
     """
     return hash_of(
         {
@@ -286,7 +286,7 @@ def tools_of(stage: Stage, formats: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def readers_of(name: str) -> tuple[str, ...]:
-    """Stages that read a stage's files, directly or through others."""
+    """Stages that read a stage's files, directly or through other stages."""
     direct = {other for other, stage in STAGES.items() if name in stage.reads}
     return tuple(direct | {further for other in direct for further in readers_of(other)})
 

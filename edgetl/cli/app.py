@@ -1,4 +1,4 @@
-"""The command line itself: what it is called, and how errors end it."""
+"""The command-line program: its name, its help text, and how it exits on an error."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; errors of the user become one line and an exit code."""
+    """Run the command line; turn an error that the user can act on into one line and an exit code."""
     try:
         app(prog_name="edgetl")
     except EdgetlError as error:

@@ -71,7 +71,7 @@ def _print_receipt(receipt: dict[str, Any]) -> None:
 
 
 def print_forecast(found: "Sequence[Forecast]") -> None:
-    """Write a line for each stage of each run, and the sum of the times that are known."""
+    """Write a line for each stage of each run, and the sum of the known times."""
     rows = [[str(each.run.folder), each.run.role, each.stage, each.state, each.expectation] for each in found]
     print_table(["run", "role", "stage", "state", "expected"], rows)
     print(total_of(found))

@@ -1,1 +1,1 @@
-"""Where a model runs: profiles of devices, the door to them, and measuring through it."""
+"""Where a model runs: device profiles, the interface to a device, and measurements through it."""

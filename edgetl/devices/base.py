@@ -48,12 +48,12 @@ class Workspace(ABC):
         """Run a command of the runner there; returns the JSON object that it prints.
 
         Raises:
-            RunnerFailed: It refused, died, took too long or answered something else.
+            RunnerFailed: It refused, died, took too long, or did not print such an object.
         """
 
     @abstractmethod
     def get(self, place: str) -> bytes:
-        """What the command wrote at a place there."""
+        """The bytes that the command wrote to a path there."""
 
 
 class Device(ABC):

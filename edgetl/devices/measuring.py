@@ -17,7 +17,7 @@ from edgetl.errors import RunnerFailed
 __all__ = ["TIMED_IMAGES", "Timing", "median_ms", "predict", "profile", "threads_for", "time_model"]
 
 TIMED_IMAGES = 32
-"""Images that take turns in a measurement, at the most."""
+"""Largest number of images that take turns in a measurement."""
 
 _LIST = "images.json"
 
@@ -37,7 +37,7 @@ class Timing:
 
     @property
     def work(self) -> Work:
-        """What this asks of a device."""
+        """The work that this timing gives a device."""
         return Work(2 * (self.warmup_runs + self.min_samples), 2 * self.min_seconds)
 
 
@@ -59,16 +59,16 @@ def predict(
     """Compute a model's probabilities for image files, read as the model's own contract says.
 
     Args:
-        device: Where.
+        device: Where the model runs.
         model: An artifact.
         images: At least one.
-        threads: Of one inference.
+        threads: Threads of one inference.
 
     Returns:
         Probabilities `(N, K)` in the order of the images, and the facts that the runner's `predict` prints.
 
     Raises:
-        RunnerFailed: It cannot be opened or run, or an image cannot be read.
+        RunnerFailed: The model cannot be opened or run, or an image cannot be read.
     """
     with device.workspace() as there:
         out = there.place("probabilities.npy")
@@ -84,7 +84,8 @@ def time_model(
     """Time a model on one image after the other; returns what the runner's `time` prints.
 
     Raises:
-        RunnerFailed: It cannot be opened or run, would not compute where it was asked to, or an image cannot be read.
+        RunnerFailed: The model cannot be opened or run, the runtime would use another device or precision than asked
+            for, or an image cannot be read.
     """
     limits = {"threads": threads, "warmup": timing.warmup_runs, "min-samples": timing.min_samples}
     with device.workspace() as there:
@@ -98,7 +99,8 @@ def profile(
     """Time a model's operators; returns what the runner's `profile` prints.
 
     Raises:
-        RunnerFailed: It cannot be opened or run, would not compute where it was asked to, or an image cannot be read.
+        RunnerFailed: The model cannot be opened or run, the runtime would use another device or precision than asked
+            for, or an image cannot be read.
     """
     with device.workspace() as there:
         limits = _options({"threads": threads, "warmup": warmup_runs, "runs": runs})

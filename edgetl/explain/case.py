@@ -28,7 +28,7 @@ class Measured:
     """Number of runs that the operators' seconds are summed over."""
 
     def milliseconds(self, operators: Iterable[Operator] | None = None) -> float:
-        """Time of one inference in some of its operators, or in all."""
+        """Time that one inference spends in some of its operators, or in all."""
         chosen = self.operators if operators is None else operators
         return sum(each.seconds or 0.0 for each in chosen) * 1e3 / self.runs
 
@@ -86,7 +86,7 @@ class Finding:
     kind: str
     what: str
     share: float | None
-    """Part of the integer artifact's profiled time, as a fraction of 1; None if it has no time of its own."""
+    """Fraction of the integer artifact's profiled time; None if the reason has no time of its own."""
 
     milliseconds: float | None
     """Time per inference; None if `share` is None."""

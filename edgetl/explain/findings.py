@@ -45,7 +45,7 @@ def speed(case: Case) -> Finding:
     ratio = before_ms / after_ms
     times = f"{after_ms:.3g} ms against {before_ms:.3g} ms"
     if (before_ms, after_ms) != (before.p50_ms, after.p50_ms):
-        times += ", each with the threads that suit it"
+        times += ", each with its best number of threads"
     if ratio > 1 + ALIKE:
         what = f"{after.precision} is {ratio:.2f} times as fast as {before.precision} here: {times}."
         advice = f"Ship {after.file}, if its proof passes."
@@ -59,7 +59,7 @@ def speed(case: Case) -> Finding:
 
 
 def _layers(operators: list[Operator], case: Case) -> Finding:
-    """The work that was quantized, beside the same work in float."""
+    """The layers that were quantized, compared with the same layers in float."""
     what = f"{_number(operators, 'layer')} in integers"
     pairs = _pairs(operators, case)
     before_ms, after_ms = _both_ms(pairs, case)

@@ -22,7 +22,7 @@ from edgetl.runs.stage import StageContext, StageResult
 __all__ = ["run"]
 
 _TIMED_S = 0.3
-"""Long enough for a median; 'edgetl bench' is there for tails and intervals."""
+"""Long enough for a median; 'edgetl bench' measures tails and intervals."""
 
 _PROFILES = 3
 """Profiles of each file, of which the fastest counts: a mean over runs that another program disturbed would mislead."""
@@ -49,7 +49,7 @@ def run(context: StageContext) -> StageResult:
 
     Raises:
         RunFolderError: No format has both.
-        RunnerFailed: A runtime is missing, died, or would not compute where it was asked to.
+        RunnerFailed: A runtime is missing, died, or would use another device or precision than asked for.
     """
     pairs = _pairs(context)
     images, formats = read_index(context.folder).spread("test", TIMED_IMAGES), []

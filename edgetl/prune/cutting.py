@@ -21,7 +21,7 @@ from edgetl.zoo.head import last_layer
 __all__ = ["LEAST_KEPT", "Cutter", "channels_kept"]
 
 LEAST_KEPT = 1 / 8
-"""Smallest part of the channels that may be left; a network with fewer hardly recovers in training."""
+"""Smallest fraction of the channels that may stay; a network with fewer hardly recovers in training."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Cutter:
         self._channels = _channels(self._classifier.net, _graph(self._classifier, side), num_classes)
 
     def cut(self, kept: float, multiple: int) -> Classifier:
-        """Return a copy that keeps a part of the channels of each layer, in eval mode.
+        """Return a copy that keeps a fraction of the channels of each layer, in eval mode.
 
         Args:
-            kept: Part that stays, as a fraction of 1.
+            kept: Fraction that stays.
             multiple: The number that stays is a multiple of this; layers that are no wider keep all channels.
         """
         classifier = deepcopy(self._classifier)
@@ -70,7 +70,7 @@ class Cutter:
 
 
 def channels_kept(width: int, kept: float, multiple: int) -> int:
-    """How many of `width` channels stay: the multiple nearest to the wanted part, and at least one multiple."""
+    """How many of `width` channels stay: the multiple nearest to the wanted fraction, and at least one multiple."""
     return min(width, max(multiple, round(kept * width / multiple) * multiple))
 
 

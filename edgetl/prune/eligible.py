@@ -40,7 +40,7 @@ def _problem(config: ModelConfig) -> str:
         if not isinstance(layer, _KNOWN) or {name for name, _ in layer.named_parameters(recurse=False)} - _OWN:
             return f"it has {type(layer).__name__}, and only convolutions with batch norm are supported"
         if isinstance(layer, nn.Conv2d) and layer.groups not in (1, layer.in_channels, layer.out_channels):
-            return "its convolutions have groups"
+            return "it has grouped convolutions"
     if not any(isinstance(layer, nn.BatchNorm2d) for layer in layers):
         return "it has no batch norm"
     return _trial(classifier, side)

@@ -33,7 +33,7 @@ def after(recipe: Recipe, unpruned: Path) -> Recipe:
 
     Args:
         recipe: The recipe of both phases; the student has at least two epochs.
-        unpruned: The run folder of the epochs before.
+        unpruned: The run folder of the epochs before pruning.
     """
     _, rest = _epochs(recipe)
     return _with(recipe, {"epochs": rest, "weights": str(unpruned / PRUNED_FILE), **_rate(recipe)})

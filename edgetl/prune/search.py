@@ -9,7 +9,7 @@ from edgetl.prune.timing import Speedup
 __all__ = ["MOST_CANDIDATES", "NOT_FASTER", "Candidate", "Choice", "choose", "search"]
 
 NOT_FASTER = 0.97
-"""A network counts as faster only below this part of the latency: two files of one network differ by as much."""
+"""A network counts as faster only if its latency ratio is lower: two files of one network can differ by as much."""
 
 MOST_CANDIDATES = 5
 _CLOSE = 0.03
@@ -18,14 +18,14 @@ _SAME = 0.02
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pruned network that keeps a part of the channels, and what was measured of it."""
+    """A pruned network that keeps a fraction of the channels, and what was measured of it."""
 
     kept: float
-    """Part of the channels of each layer that stays, as a fraction of 1."""
+    """Fraction of the channels of each layer that stays."""
 
     parameters: int
     multiply_adds: int
-    """Of one image."""
+    """For one image."""
 
     latency: Speedup
     val_top1: float
@@ -43,7 +43,7 @@ class Choice:
     """Which candidate stays, if any does, and why."""
 
     candidate: Candidate | None
-    """None: pruning is dropped."""
+    """None if pruning is dropped."""
 
     reached: bool
     """Whether it is as fast as asked for."""
@@ -56,8 +56,8 @@ def search(wish: float, least: float, measure: Callable[[float], Candidate]) -> 
 
     Args:
         wish: Latency to reach, as a fraction of the unpruned network's.
-        least: Smallest part of the channels that may stay.
-        measure: Prunes to a part of the channels and measures what is left.
+        least: Smallest fraction of the channels that may stay.
+        measure: Prunes to a fraction of the channels and measures the pruned network.
 
     Returns:
         The candidates, in the order in which they were measured.

@@ -24,7 +24,7 @@ def run(context: StageContext) -> StageResult:
 
     Raises:
         RunFolderError: The student has not been trained yet.
-        RunnerFailed: The runtime that latency is measured with died, or would not compute.
+        RunnerFailed: The runtime that measures latency died, or could not run the network.
     """
     context = replace(context, processes=Processes())  # the other training processes wait
     reporter, config = context.reporter, context.recipe.prune

@@ -1,8 +1,8 @@
-"""How fast a pruned network is against the unpruned one: both are exported and timed in turns, in fresh processes.
+"""How fast a pruned network is compared with the unpruned one: both are exported and timed in turns.
 
-Each gets one thread, unless the recipe says how many: otherwise the result would depend on threads that wait for each
-other, or for those of another program. On two busy cores, a file compared with itself took 0.97 to 1.01 of its time
-with one thread, and 0.95 to 3.6 with two.
+Each runs in a fresh process, with one thread unless the recipe says how many. With more threads, the result would
+depend on threads that wait for each other, or for those of another program. On two busy cores, a file compared with
+itself took 0.97 to 1.01 of its time with one thread, and 0.95 to 3.6 with two.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ _TIMED_IMAGES, _MIN_SECONDS = 8, 0.3
 
 @dataclass(frozen=True)
 class Speedup:
-    """Median times of one inference, of two networks in turns."""
+    """Median times of one inference, for two networks that were timed in turns."""
 
     p50_ms: float
     unpruned_p50_ms: float
@@ -100,13 +100,13 @@ class Stopwatch:
         self._images = read_index(context.folder).spread("test", _TIMED_IMAGES)
         self._unpruned = unpruned
         self.threads = _THREADS if context.recipe.bench.threads == "auto" else context.threads
-        """Of one inference."""
+        """Threads of one inference."""
 
     def time(self, pruned: Classifier) -> Speedup:
         """Time a network.
 
         Raises:
-            RunnerFailed: The runtime died, or would not compute.
+            RunnerFailed: The runtime died, or could not run the network.
         """
         file = self._written(pruned, "pruned")
         times_T2 = take_turns(lambda: (self._median_ms(file), self._median_ms(self._unpruned_file)))

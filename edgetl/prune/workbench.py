@@ -1,4 +1,4 @@
-"""Prune a network to a width and measure what is left: its size, its time, its accuracy."""
+"""Prune a network to a width and measure the pruned network: its size, its time, its accuracy."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,12 +36,12 @@ class Workbench:
         self._known: dict[tuple[torch.Size, ...], Candidate] = {}
 
     def cut(self, kept: float) -> Classifier:
-        """A copy with a part of the channels."""
+        """A copy that keeps a fraction of the channels."""
         with self._context.reporter.library("pruning"):
             return self._cutter.cut(kept, self._context.recipe.prune.multiple)
 
     def measure(self, kept: float) -> Candidate:
-        """Prune to a part of the channels and measure what is left."""
+        """Prune to a fraction of the channels and measure the pruned network."""
         pruned = self.cut(kept)
         shapes = tuple(parameter.shape for parameter in pruned.parameters())
         if shapes not in self._known:

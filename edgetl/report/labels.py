@@ -20,7 +20,7 @@ class Placed:
 
     box: Box
     direction: tuple[int, int]
-    """From the point to the label: -1, 0 or 1 in x and in y."""
+    """Direction from the point to the label: -1, 0 or 1 in x and in y."""
 
     distance: float
     """How far the label is from its point."""

@@ -91,7 +91,7 @@ def pruning(report: dict[str, Any]) -> str:
     before, after = (each["parameters"] / 1e6 for each in (report["baseline"], kept))
     short = "" if report["reached"] else f" {report['why'][0].upper()}{report['why'][1:]}."
     return (
-        f"While it was trained, the student was pruned to {100 * kept['kept']:.0f} % of its channels, in multiples"
+        f"During training, the student was pruned to {100 * kept['kept']:.0f} % of its channels, in multiples"
         f" of {report['multiple']}: from {before:.2f} to {after:.2f} million parameters, and to"
         f" {kept['latency_ratio']:.2f} of the time ({report['format']}, one thread, on the training machine:"
         f" {kept['p50_ms']:.3g} ms against {kept['unpruned_p50_ms']:.3g} ms); {report['wish']:g} was asked for, and"
@@ -107,13 +107,13 @@ def files_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def stages_of(manifest: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
-    """Name and seconds of every stage, in the order in which they were made."""
+    """Name and seconds of every stage, in the order in which the stages ran."""
     records = manifest["stages"].items()
     return [{"name": prefix + name, "seconds": record["seconds"]} for name, record in records if name != OWN_STAGE]
 
 
 def versions_of(manifest: dict[str, Any]) -> dict[str, str]:
-    """Versions of the libraries that made the run; all of them for a library that changed in between."""
+    """Versions of the libraries that made the run; every version of a library that changed in between."""
     found: dict[str, list[str]] = {}
     for name, record in manifest["stages"].items():
         for library, version in record.get("versions", {}).items():

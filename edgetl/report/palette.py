@@ -57,4 +57,4 @@ DARK = Palette(
 )
 
 FORMAT_COLOURS = {"onnx": LIGHT["onnx"], "tflite": LIGHT["tflite"], "openvino": LIGHT["openvino"]}
-"""What the figures draw a format in; `inline_svg` makes it follow the theme."""
+"""The colour of each format in the figures; `inline_svg` makes it follow the theme."""

@@ -45,7 +45,7 @@ class Picture:
     truth: str
     student: Guess
     others: tuple[Guess, ...]
-    """Quantized artifacts that chose another class than the student."""
+    """Answers of the quantized artifacts that chose another class than the student."""
 
     @property
     def right(self) -> bool:
@@ -59,10 +59,10 @@ class Gallery:
 
     pictures: tuple[Picture, ...]
     mistakes: int
-    """Test images for which the student chose a wrong class."""
+    """Number of test images for which the student chose a wrong class."""
 
     images: int
-    """All test images."""
+    """Number of all test images."""
 
 
 def sample_gallery(

@@ -13,7 +13,7 @@ from edgetl.report.rows import FORMAT_NAMES
 __all__ = ["LARGEST_CHART", "ladder_figure", "ladder_height", "sensitivity_figure", "sensitivity_height"]
 
 LARGEST_CHART = 20
-"""Bars of the chart; the table has all."""
+"""Largest number of bars in the chart; the table has every part."""
 
 _ROW_INCHES, _FRAME_INCHES = 0.24, 0.75
 _NAME_LETTERS = 44

@@ -25,7 +25,7 @@ class Row:
     """None if no proof was tried."""
 
     proof: dict[str, Any] | None
-    """What was measured for the proof; None if the file was not run."""
+    """What the proof measured; None if the file was not run."""
 
     bench: dict[str, Any] | None
 

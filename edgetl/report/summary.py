@@ -90,7 +90,7 @@ def _integer_sentence(rows: Sequence[Row], max_drop: float) -> list[str]:
     worst = _worst_drop(rows)
     if worst is None or worst.proof is None:
         return []
-    lost = f"The largest loss of top-1 by quantization is {points(worst.proof['drop'])} points"
+    lost = f"The largest loss of top-1 from quantization is {points(worst.proof['drop'])} points"
     return [f"{lost} (allowed: {points(max_drop)})."]
 
 

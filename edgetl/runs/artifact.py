@@ -44,7 +44,7 @@ class Artifact:
         return self.precision == EXACT
 
     def named(self) -> dict[str, str]:
-        """What names it in reports: file, format and precision."""
+        """What identifies it in reports: file, format and precision."""
         return {"file": self.file, "format": self.format, "precision": self.precision}
 
     def to_dict(self) -> dict[str, Any]:

@@ -181,7 +181,7 @@ class RunFolder:
 
     @property
     def weights_sha256(self) -> str:
-        """Hash of the trained network, which must be there."""
+        """SHA-256 of the trained network's weights file; the run must be trained."""
         return str(self.manifest["files"][WEIGHTS_FILE]["sha256"])
 
     def file(self, name: str) -> Path:
@@ -251,10 +251,10 @@ class RunFolder:
         return {name: self.manifest["files"][name]["sha256"] for name in record["files"]} if record else {}
 
     def artifacts(self) -> list[Artifact]:
-        """What was exported, float ones first.
+        """The exported artifacts, float ones first.
 
         Raises:
-            RunFolderError: Nothing was.
+            RunFolderError: Nothing has been exported yet.
         """
         records = [self.stage(name) for name in ("export", "quantize")]
         found = [Artifact(**entry) for record in records if record for entry in record.get("artifacts", [])]
@@ -276,7 +276,7 @@ class RunFolder:
         return merged
 
     def is_current(self, stage: str, inputs: str) -> bool:
-        """Tell whether a stage was made from `inputs` (a hash) and its files are still what it wrote."""
+        """Tell whether a stage last ran with `inputs` (a hash) and its files have not changed since."""
         record = self.stage(stage)
         if record is None or record["inputs"] != inputs:
             return False

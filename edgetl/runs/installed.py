@@ -16,7 +16,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "tflite": ("litert-torch", "ai-edge-litert", "flatbuffers", "torchao"),
     "report": ("jinja2", "matplotlib"),
 }
-"""Distributions that each extra brings."""
+"""Distributions that each extra installs."""
 
 
 def installed_version(distribution: str) -> str | None:

@@ -135,7 +135,7 @@ class _Manifest(_Strict):
         for stage, record in self.stages.items():
             made = [name for name, entry in self.files.items() if entry.stage == stage]
             if sorted(made) != sorted(record.files):
-                raise ValueError(f"the files of stage {stage!r} are not those of its record")
+                raise ValueError(f"the files of stage {stage!r} differ from those in its record")
             if strange := {each.file for each in record.artifacts} - set(made):
                 raise ValueError(f"artifact {min(strange)!r} is not a file of stage {stage!r}")
         if strange := {entry.stage for entry in self.files.values()} - set(self.stages):
@@ -144,5 +144,5 @@ class _Manifest(_Strict):
 
 
 def problem_of(data: Any) -> str:
-    """What is wrong with a manifest, as text with the place; empty if nothing is."""
+    """What is wrong with a manifest, and where, as text; empty if nothing is."""
     return problem_in(_Manifest, data)

@@ -15,7 +15,7 @@ _PATIENCE = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of one training. With one, every method returns at once."""
+    """The processes of one training. With a single process, every method returns at once."""
 
     rank: int = 0
     """Number of this process, from 0."""
@@ -28,7 +28,7 @@ class Processes:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Return when every process has come here."""
+        """Block until every process has called this method."""
         self.gather(None)
 
     def agree(self, value: Any) -> Any:

@@ -45,7 +45,7 @@ class Reporter:
             self._library_seconds[name] += self._clock() - start
 
     def take_library_seconds(self) -> dict[str, float]:
-        """Seconds by name since the last call."""
+        """Seconds by library since the last call."""
         taken = {name: round(seconds, 4) for name, seconds in sorted(self._library_seconds.items())}
         self._library_seconds.clear()
         return taken

@@ -27,7 +27,7 @@ class Named(Part):
 
 
 class Runtime(Part):
-    """What ran an artifact."""
+    """The runtime that ran an artifact."""
 
     name: str
     version: str
@@ -35,11 +35,11 @@ class Runtime(Part):
 
 
 def problem_in(schema: type[BaseModel], data: Any) -> str:
-    """What is wrong with data, as text with the place; empty if nothing is."""
+    """What is wrong with the data, and where, as text; empty if nothing is."""
     try:
         schema.model_validate(data)
     except ValidationError as problems:
         first = problems.errors(include_url=False)[0]
         text = first["msg"].removeprefix("Value error, ")
-        return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {text[0].lower()}{text[1:]}"
+        return f"{'.'.join(map(str, first['loc'])) or 'the top level'}: {text[0].lower()}{text[1:]}"
     return ""

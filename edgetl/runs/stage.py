@@ -38,7 +38,7 @@ class StageContext:
     """Hash of everything the stage depends on; a checkpoint with another hash must not be continued."""
 
     teachers: tuple[RunFolder, ...] = ()
-    """Run folders of the teachers, for distillation; several answer together."""
+    """Run folders of the teachers, for distillation; several act as an ensemble."""
 
     unpruned: RunFolder | None = None
     """The run of the student before it was pruned, if it was."""

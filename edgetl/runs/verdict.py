@@ -37,10 +37,10 @@ class Limits:
     """How much an artifact in fewer bits than float may lose against the trained network."""
 
     max_drop: float
-    """Of top-1, as a fraction of 1."""
+    """Largest loss of top-1, as a fraction of 1."""
 
     max_flips: float
-    """Part of the images whose best class changes, as a fraction of 1."""
+    """Fraction of the images whose best class may change."""
 
     @classmethod
     def of(cls, recipe: Recipe) -> "Limits":
@@ -52,7 +52,7 @@ class Limits:
 
         Args:
             drop: Loss of top-1, as a fraction of 1.
-            flips: Part of the images whose best class changes.
+            flips: Fraction of the images whose best class changes.
             margin: Added to the drop, for an estimate that may be too low.
         """
         over = (drop + margin - self.max_drop, flips - self.max_flips)

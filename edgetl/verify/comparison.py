@@ -37,7 +37,7 @@ class Comparison:
     """Fraction of images, ties left out, where both have the same best class."""
 
     ties_left_out: int
-    """Images that do not count in the agreement."""
+    """Number of images that do not count in the agreement."""
 
     flips: float
     """Fraction of all images whose best class differs from the reference's."""

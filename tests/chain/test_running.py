@@ -142,7 +142,7 @@ def test_a_forecast_says_what_is_current_and_what_would_run(teacher, tmp_path):
     assert [(each.stage, each.state) for each in forecast(planned, Reporter())] == [
         ("data", "current"), ("finetune", "current"),
     ]  # fmt: skip
-    assert total_of(forecast(planned, Reporter())) == "Nothing would run: all of it is current."
+    assert total_of(forecast(planned, Reporter())) == "Nothing would run: every stage is current."
     more = forecast(plan_finetuning(small_run.recipe(teacher={"epochs": 9}), teacher), Reporter())
     assert [(each.stage, each.state) for each in more] == [("data", "current"), ("finetune", "again")]
     assert total_of(more).startswith("1 of 2 stages would run: about ")

@@ -39,7 +39,7 @@ def test_a_file_that_two_threads_only_slow_down_is_compared_with_one():
     tiny = case(FLOATS, INTEGERS, before_ms=0.48, after_ms=0.53, threads=2, one_thread_ms=(0.7, 0.24))
     found = speed(tiny)
     assert found.what == (
-        "w8a8 is 2.00 times as fast as fp32 here: 0.24 ms against 0.48 ms, each with the threads that suit it."
+        "w8a8 is 2.00 times as fast as fp32 here: 0.24 ms against 0.48 ms, each with its best number of threads."
     )
     assert found.milliseconds == 0.24
 

@@ -27,7 +27,7 @@ def test_convolutions_with_batch_norm_are_welcome(model):
     [
         ("test_vit", "it has LayerNorm, and only convolutions with batch norm are supported"),
         ("torchvision:squeezenet1_1", "it has no batch norm"),
-        ("regnety_002", "its convolutions have groups"),
+        ("regnety_002", "it has grouped convolutions"),
         ("torchvision:shufflenet_v2_x0_5", "Torch-Pruning cannot follow its wiring: "),
     ],
 )

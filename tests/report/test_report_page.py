@@ -236,7 +236,7 @@ def test_the_page_does_not_tell_where_the_teacher_lay(make_run, page_of):
 def test_the_teachers_time_counts(make_run, page_of):
     text = readable(page_of(make_run()))
     assert "<dt>distill</dt><dd>1 min 15 s</dd>" in text
-    assert "<dt>all</dt><dd>2 min 00 s</dd>" in text
+    assert "<dt>total</dt><dd>2 min 00 s</dd>" in text
 
 
 def pruned(context, **changed):
