@@ -48,7 +48,7 @@ $(PY39)/.installed: tests/runner/py39.txt | $(STAMP)
 	touch $@
 
 drills: install  ## Kill it, fill its disk, damage its files: minutes of faults that it survives
-	$(BIN)/pytest -m drill tests/drills
+	$(BIN)/pytest -m drill tests
 
 lint: install  ## Check style and types
 	$(BIN)/ruff check .

@@ -194,7 +194,7 @@ class RunFolder:
         if name not in self.manifest["files"]:
             raise RunFolderError(f"{self.path / name}: no such file. The stage that makes it has not run")
         if problem := self.damage(name):
-            raise DamagedFile(f"{self.path / name}: {problem}. Restore it, or make it again: {self._remedy(name)}")
+            raise DamagedFile(f"{self.path / name}: {problem}. Restore it, or make it again{self._remedy(name)}")
         return self.path / name
 
     def damage(self, name: str) -> str:
@@ -232,13 +232,13 @@ class RunFolder:
 
     def damaged(self, name: str, problem: str) -> DamagedFile:
         """The error for a file of the run that does not hold what its stage wrote, with what to do."""
-        return DamagedFile(f"{self.path / name}: cannot be used ({problem}). Make it again: {self._remedy(name)}")
+        return DamagedFile(f"{self.path / name}: cannot be used ({problem}). Make it again{self._remedy(name)}")
 
     def _remedy(self, name: str) -> str:
         stage = self.manifest["files"][name]["stage"]
         if stage in ("data", "finetune", "distill", "prune", "control"):
-            return "run the command that made the run again"
-        return f"edgetl {stage} {self.path}"
+            return " with the command that made this run"
+        return f": edgetl {stage} {self.path}"
 
     def stage(self, name: str) -> dict[str, Any] | None:
         """The record of a finished stage, or None."""

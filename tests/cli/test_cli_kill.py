@@ -27,6 +27,7 @@ def straight(edgetl, stripes, tmp_path_factory):
 @pytest.mark.parametrize(
     ("victim", "number"),
     [
+        pytest.param("teacher/.checkpoint-finetune", signal.SIGKILL, marks=pytest.mark.drill),
         (".checkpoint-distill/student", signal.SIGKILL),
         (".checkpoint-distill/student", signal.SIGINT),
     ],
