@@ -25,9 +25,9 @@ from results import write_result
 
 from edgetl.data.dataset import Batch
 from edgetl.data.repeats import varied
+from edgetl.data.store import ArrayStore
 from edgetl.distill.answers import Answers, AnswerStores
 from edgetl.distill.objective import FromTeacher
-from edgetl.distill.store import ArrayStore
 from edgetl.recipe.fields import DistillConfig, StudentConfig
 from edgetl.train.checkpoint import Checkpoint, Rhythm, save_checkpoint
 from edgetl.train.loop import _optimizer

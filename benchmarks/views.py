@@ -83,7 +83,7 @@ def _lesson(asked: argparse.Namespace, place: Path) -> Lesson:
 
 def _right(lesson: Lesson, views: int, seed: int) -> np.ndarray[Any, Any]:
     """Whether a student of this number of views is right, per test image."""
-    fewer = replace(lesson, question=replace(lesson.question, view_count=views))
+    fewer = replace(lesson, grid=replace(lesson.grid, view_count=views))
     config, contract = lesson.context.recipe.student, lesson.context.contract
     student, _ = build_classifier(config, len(contract.labels), contract.height, seed=seed)
     fewer.teach(student, seed, f"distill/{views}-{seed}", f"{views} views, seed {seed}")

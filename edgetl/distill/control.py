@@ -83,7 +83,7 @@ def _without_teacher(lesson: Lesson, seed: int) -> Training:
         config=config,
         index=lesson.index,
         samples=samples,
-        views=lesson.question.views,
+        views=lesson.grid.views,
         order=order,
         objective=FromLabels(config.label_smoothing),
         epochs=max(1, round(steps / order.steps_per_epoch)),

@@ -6,8 +6,8 @@ import torch
 
 from edgetl.data.dataset import ViewDataset
 from edgetl.data.loader import worker_count
+from edgetl.data.store import ArrayStore, Piece
 from edgetl.distill.lesson import Lesson
-from edgetl.distill.store import ArrayStore, Piece
 from edgetl.runs.words import duration
 from edgetl.train.estimate import PROBE_IMAGES, decoding_seconds, fastest_seconds, training_seconds
 from edgetl.train.memory import kept_memory
@@ -47,13 +47,13 @@ def _answers_seconds(lesson: Lesson, decoding_s: float) -> float:
 
 def _missing_views(lesson: Lesson, stores: Sequence[ArrayStore]) -> int:
     """Views of images that at least one of the stores lacks."""
-    pieces = set(lesson.question.pieces())
+    pieces = set(lesson.grid.pieces())
     missing: set[Piece] = set().union(*(pieces - store.noted().keys() for store in stores))
     return sum(stop - start for _, start, stop in missing)
 
 
 def _decoding_seconds(lesson: Lesson) -> float:
-    dataset = ViewDataset(lesson.index, lesson.samples, lesson.question.views)
+    dataset = ViewDataset(lesson.index, lesson.samples, lesson.grid.views)
     return decoding_seconds(dataset, worker_count(lesson.index, lesson.context.recipe.data.workers))
 
 

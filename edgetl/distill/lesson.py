@@ -5,19 +5,21 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from edgetl.data.grid import ViewGrid
 from edgetl.data.index import ImageIndex, Sample, read_index
 from edgetl.data.loader import Order
+from edgetl.data.store import ArrayStore
 from edgetl.data.views import Views
 from edgetl.devices.facts import machine
-from edgetl.distill.answers import Answers, AnswerStores, Question, answer_stores, pixel_store, write_answers
+from edgetl.distill.answers import Answers, AnswerStores, answer_stores, write_answers
 from edgetl.distill.objective import FEATURE_LOSSES, FromTeacher
 from edgetl.distill.space import check_space, wants_pixels
-from edgetl.distill.store import ArrayStore
 from edgetl.distill.teacher import Teacher, load_teacher
 from edgetl.distill.visits import view_count
 from edgetl.errors import ConfigError, RunFolderError
 from edgetl.runs.stage import StageContext
 from edgetl.train.loop import Record, Training, fit
+from edgetl.train.recording import pixel_store
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.head import FeatureTap
 
@@ -36,7 +38,7 @@ class Lesson:
     """Training images, then those without labels."""
 
     teachers: tuple[Teacher, ...]
-    question: Question
+    grid: ViewGrid
     stores: tuple[AnswerStores, ...]
     pixels: ArrayStore | None
 
@@ -49,7 +51,7 @@ class Lesson:
         """The order of the images; the epochs cycle through the views that the teachers answered."""
         recipe = self.context.recipe
         vary = recipe.distill.vary_repeats
-        return Order(len(self.samples), recipe.student.batch_size, seed, self.question.view_count, vary)
+        return Order(len(self.samples), recipe.student.batch_size, seed, self.grid.view_count, vary)
 
     def prepare(self) -> None:
         """Write the missing answers and pixels.
@@ -58,8 +60,8 @@ class Lesson:
             EnvironmentFault: They do not fit on the disk.
         """
         if self.context.processes.first:
-            check_space(self.stores, self.pixels, self.question, self.epochs, self.context.reporter)
-        write_answers(self.question, self.teachers, self.stores, self.pixels, self.context)
+            check_space(self.stores, self.pixels, self.grid, self.epochs, self.context.reporter)
+        write_answers(self.grid, self.teachers, self.stores, self.pixels, self.context)
 
     def teach(self, student: nn.Module, seed: int, checkpoints: str, title: str) -> list[Record]:
         """Train a student in place.
@@ -89,7 +91,7 @@ class Lesson:
             config=config,
             index=self.index,
             samples=self.samples,
-            views=self.question.views,
+            views=self.grid.views,
             order=self.order(seed),
             objective=objective,
             epochs=config.epochs,
@@ -117,13 +119,13 @@ def open_lesson(context: StageContext, scratch: str) -> Lesson:
     samples = (*index.split("train"), *index.split("unlabelled"))
     teachers = tuple(load_teacher(run, contract.labels, recipe.distill.class_map) for run in context.teachers)
     views = Views(contract, recipe.augment, recipe.seed, recipe.distill.mixup)
-    question = Question(index, samples, views, view_count(recipe, len(samples)))
+    grid = ViewGrid(index, samples, views, view_count(recipe, len(samples)))
     width = _feature_width(teachers, context)
     precision = _precision(context)
-    stores = tuple(answer_stores(t, question, context, precision=precision, feature_width=width) for t in teachers)
+    stores = tuple(answer_stores(t, grid, context, precision=precision, feature_width=width) for t in teachers)
     folder = context.folder.checkpoint_dir(scratch)
-    pixels = pixel_store(question, folder) if wants_pixels(question, folder, context) else None
-    return Lesson(context, index, samples, teachers, question, stores, pixels)
+    pixels = pixel_store(grid, folder) if wants_pixels(grid, folder, context) else None
+    return Lesson(context, index, samples, teachers, grid, stores, pixels)
 
 
 def _feature_width(teachers: tuple[Teacher, ...], context: StageContext) -> int:

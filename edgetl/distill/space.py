@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgetl.data.dataset import TINY_SIDE
-from edgetl.distill.answers import AnswerStores, Question, pixel_store
-from edgetl.distill.store import ArrayStore
+from edgetl.data.grid import ViewGrid
+from edgetl.data.store import ArrayStore
+from edgetl.distill.answers import AnswerStores
 from edgetl.errors import EnvironmentFault
 from edgetl.runs.disk import existing_part, free_bytes
 from edgetl.runs.reporter import Reporter
 from edgetl.runs.stage import StageContext
+from edgetl.train.recording import pixel_store
 
 __all__ = ["check_space", "wants_pixels"]
 
@@ -21,15 +23,15 @@ _SPARE_BYTES = 1 << 20
 """Space that must stay free beside a store, for its logs and the manifest."""
 
 
-def wants_pixels(question: Question, folder: Path, context: StageContext) -> bool:
+def wants_pixels(grid: ViewGrid, folder: Path, context: StageContext) -> bool:
     """Whether views are stored: 'auto' stores them if they repeat, are slow to decode, and fit on the disk."""
     asked = context.recipe.distill.keep_pixels
     if asked != "auto":
         return asked == "always"
-    comes_again = context.recipe.student.epochs > question.view_count
-    if not comes_again or question.index.median_side <= TINY_SIDE:
+    comes_again = context.recipe.student.epochs > grid.view_count
+    if not comes_again or grid.index.median_side <= TINY_SIDE:
         return False
-    store = pixel_store(question, folder)
+    store = pixel_store(grid, folder)
     fits = store.new_bytes <= _LARGEST_PART * free_bytes(folder)
     if not fits and context.processes.first:
         context.reporter.say(
@@ -40,14 +42,14 @@ def wants_pixels(question: Question, folder: Path, context: StageContext) -> boo
 
 
 def check_space(
-    stores: Sequence[AnswerStores], pixels: ArrayStore | None, question: Question, epochs: int, reporter: Reporter
+    stores: Sequence[AnswerStores], pixels: ArrayStore | None, grid: ViewGrid, epochs: int, reporter: Reporter
 ) -> None:
     """Report what will be written and where, and check that it fits on the disk.
 
     Raises:
         EnvironmentFault: It does not fit.
     """
-    count, images = question.view_count, len(question.samples)
+    count, images = grid.view_count, len(grid.samples)
     cycle = f"epoch e shows view e modulo {count}" if count < epochs else "a new one in each epoch"
     reporter.say(f"Views: {count} of each of {images:,} images; {cycle}.")
     answers = [store for each in stores for store in each.all]

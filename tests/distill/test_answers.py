@@ -13,15 +13,17 @@ import torch
 from heard import Heard
 
 from edgetl.data.dataset import Batch
+from edgetl.data.grid import ViewGrid
 from edgetl.data.index import read_index
 from edgetl.data.views import Views, view
-from edgetl.distill.answers import Answers, Question, answer_stores, pixel_store, write_answers
+from edgetl.distill.answers import Answers, answer_stores, write_answers
 from edgetl.distill.space import check_space
 from edgetl.distill.teacher import load_teacher
 from edgetl.errors import RunFolderError
 from edgetl.runner.contract import load_image
 from edgetl.runs.folder import RunFolder
 from edgetl.runs.processes import Processes
+from edgetl.train.recording import pixel_store
 
 VIEWS = 2
 
@@ -35,17 +37,17 @@ class Asked:
         whole = read_index(teacher)
         self.samples = whole.split("train")[::step]
         views = Views(self.context.contract, settings.augment, seed, mixup)
-        self.question = Question(whole, self.samples, views, count)
+        self.grid = ViewGrid(whole, self.samples, views, count)
         self.teacher = load_teacher(teacher, whole.labels, {})
-        self.stores = answer_stores(self.teacher, self.question, self.context, precision="fp32", feature_width=width)
-        self.pixels = pixel_store(self.question, place / "pixels") if pixels else None
+        self.stores = answer_stores(self.teacher, self.grid, self.context, precision="fp32", feature_width=width)
+        self.pixels = pixel_store(self.grid, place / "pixels") if pixels else None
 
     def ask(self):
-        write_answers(self.question, [self.teacher], [self.stores], self.pixels, self.context)
+        write_answers(self.grid, [self.teacher], [self.stores], self.pixels, self.context)
         return self.stores.logits.read()
 
     def picture(self, number, position):
-        image, views = load_image(self.question.index.file(self.samples[position])), self.question.views
+        image, views = load_image(self.grid.index.file(self.samples[position])), self.grid.views
         return view(image, views.contract, views.augment, seed=views.seed, view=number, sample=position)
 
     def say(self, pixels_HWC):
@@ -146,14 +148,14 @@ def test_a_process_that_comes_late_leaves_no_piece_to_nobody(teacher, tmp_path):
     """It answers its share of what was missing at the start, not of what the fast one has left."""
     asked = Asked(teacher, tmp_path)
     ask_one_by_one(asked)
-    assert asked.stores.logits.finished() == set(asked.question.pieces())
+    assert asked.stores.logits.finished() == set(asked.grid.pieces())
 
 
 def test_several_processes_divide_the_new_views(teacher, tmp_path):
     ask_one_by_one(Asked(teacher, tmp_path, count=1))
     more = Asked(teacher, tmp_path, count=3)
     ask_one_by_one(more)
-    assert more.stores.logits.finished() == set(more.question.pieces())
+    assert more.stores.logits.finished() == set(more.grid.pieces())
     lines = [(tmp_path / "cache" / f"logits.{rank}.log").read_text().splitlines() for rank in (0, 1)]
     assert sorted(len(each) for each in lines) == [4, 5], "nine pieces, each once"
     np.testing.assert_array_equal(more.stores.logits.read(), Asked(teacher, tmp_path / "straight", count=3).ask())
@@ -162,7 +164,7 @@ def test_several_processes_divide_the_new_views(teacher, tmp_path):
 def test_many_classes_are_kept_sparse_by_themselves(teacher, tmp_path):
     asked = Asked(teacher, tmp_path)
     many = replace(asked.teacher, columns=tuple(range(10)) * 10)
-    stores = answer_stores(many, asked.question, asked.context, precision="fp32", feature_width=0)
+    stores = answer_stores(many, asked.grid, asked.context, precision="fp32", feature_width=0)
     assert (stores.is_sparse, stores.logits.shape[-1], asked.stores.is_sparse) == (True, 33, False)
 
 
@@ -214,7 +216,7 @@ def test_a_student_of_more_views_asks_only_the_new_ones(teacher, tmp_path, monke
 def test_the_size_is_said_with_the_part_that_is_there(teacher, tmp_path):
     Asked(teacher, tmp_path, count=1).ask()
     heard, more = Heard(), Asked(teacher, tmp_path, count=3)
-    check_space([more.stores], None, more.question, 3, heard)
+    check_space([more.stores], None, more.grid, 3, heard)
     assert heard.lines[1] == f"Teacher's answers (logits): 8.4 kB in {tmp_path / 'cache'}, 2.8 kB of it there already."
 
 
@@ -271,14 +273,14 @@ def test_a_named_cache_of_another_teacher_is_refused(teacher, tmp_path):
     files = teacher.manifest["files"] | {"model.safetensors": entry}
     impostor = replace(asked.teacher, run=RunFolder(teacher.path, teacher.manifest | {"files": files}))
     with pytest.raises(RunFolderError, match=r"holds answers of another teacher \(teacher \w{12}, here 000000000000\)"):
-        answer_stores(impostor, asked.question, asked.context, precision="fp32", feature_width=0)
+        answer_stores(impostor, asked.grid, asked.context, precision="fp32", feature_width=0)
 
 
 def test_students_with_another_normalisation_share_the_answers(teacher, tmp_path):
     asked = Asked(teacher, tmp_path)
-    contract = replace(asked.question.views.contract, mean=(0.1, 0.1, 0.1))
-    other = replace(asked.question, views=replace(asked.question.views, contract=contract))
-    assert other.about() == asked.question.about()
+    contract = replace(asked.grid.views.contract, mean=(0.1, 0.1, 0.1))
+    other = replace(asked.grid, views=replace(asked.grid.views, contract=contract))
+    assert other.about() == asked.grid.about()
     larger = replace(contract, height=32)
     assert replace(other, views=replace(other.views, contract=larger)).about() != other.about()
 

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from edgetl.distill.store import ArrayStore
+from edgetl.data.store import ArrayStore
 from edgetl.runs.files import write_atomic
 
 IMAGES, WIDTH = 5, 3
@@ -71,8 +71,8 @@ class Killed(BaseException):
 MOMENTS = {
     "before the space is taken": ("os.posix_fallocate", False),
     "after the space is taken": ("os.posix_fallocate", True),
-    "before the new size is written": ("edgetl.distill.store.write_atomic", False),
-    "after the new size is written": ("edgetl.distill.store.write_atomic", True),
+    "before the new size is written": ("edgetl.data.store.write_atomic", False),
+    "after the new size is written": ("edgetl.data.store.write_atomic", True),
 }
 
 

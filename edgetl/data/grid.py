@@ -1,0 +1,58 @@
+"""A grid of views by images: the addresses at which features, answers and pixels are stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgetl.data.index import ImageIndex, Sample
+from edgetl.data.store import Piece
+from edgetl.data.views import EVALUATION, Views
+from edgetl.runs.files import hash_of
+
+__all__ = ["ViewGrid"]
+
+_PIECE = 64
+"""Images of one piece of a store, which are one batch of a network."""
+
+
+@dataclass(frozen=True)
+class ViewGrid:
+    """Rows of views, columns of images."""
+
+    index: ImageIndex
+    samples: Sequence[Sample]
+    views: Views
+    view_count: int
+    """Augmented views of each image."""
+
+    evaluation: bool = False
+    """Whether the first row is the evaluation view; the augmented ones then follow it."""
+
+    @property
+    def rows(self) -> int:
+        """Views of each image in all."""
+        return self.view_count + self.evaluation
+
+    def view_of(self, row: int) -> int:
+        """The number of a row's view; `EVALUATION` for the evaluation view."""
+        return (EVALUATION if row == 0 else row - 1) if self.evaluation else row
+
+    def about(self) -> dict[str, str]:
+        """Hashes of what decides the pixels of a view.
+
+        Normalisation does not count, since it is part of each network; nor does the number of views, since each view is
+        a function of its own number.
+        """
+        contract = self.views.contract
+        pixels = [contract.height, contract.width, contract.resize, contract.filter]
+        pixels += [contract.crop_fraction, "evaluation"] if self.evaluation else []
+        augment = self.views.augment.model_dump() if self.views.augment else None
+        return {
+            "images": hash_of([sample.sha256 for sample in self.samples]),
+            "views": hash_of([pixels, augment, self.views.seed, self.views.mixup]),
+        }
+
+    def pieces(self) -> list[Piece]:
+        """All rows of all images, in pieces of one batch."""
+        count = len(self.samples)
+        starts = range(0, count, _PIECE)
+        return [(row, start, min(start + _PIECE, count)) for row in range(self.rows) for start in starts]
