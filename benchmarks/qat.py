@@ -24,9 +24,9 @@ from edgetl.quantize.widths import paired_width
 from edgetl.recipe.fields import StudentConfig
 from edgetl.runner.contract import Contract
 from edgetl.runs.quiet import quiet
+from edgetl.train.labels import FromLabels
 from edgetl.train.loop import _optimizer
 from edgetl.train.memory import kept_memory
-from edgetl.train.stage import FromLabels
 from edgetl.train.trainee import Trainee
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.classifier import Classifier

@@ -30,9 +30,9 @@ from edgetl.distill.answers import Answers, AnswerStores
 from edgetl.distill.objective import FromTeacher
 from edgetl.recipe.fields import DistillConfig, StudentConfig
 from edgetl.train.checkpoint import Checkpoint, Rhythm, save_checkpoint
+from edgetl.train.labels import FromLabels
 from edgetl.train.loop import _optimizer
 from edgetl.train.memory import kept_memory
-from edgetl.train.stage import FromLabels
 from edgetl.train.state import Progress, TrainingState
 from edgetl.train.trainee import Objective, Trainee
 from edgetl.zoo.build import build_classifier

@@ -34,7 +34,7 @@ class Batch:
     """A batch of images with labels."""
 
     images_NHWC: torch.Tensor
-    """`uint8 (N, H, W, 3)`."""
+    """`uint8 (N, H, W, 3)`; or `float16 (N, ...)`, where a part of the network has already seen them."""
 
     labels_N: torch.Tensor
     """`int64 (N,)`; -1 where there is none."""

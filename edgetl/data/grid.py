@@ -27,6 +27,9 @@ class ViewGrid:
     evaluation: bool = False
     """Whether the first row is the evaluation view; the augmented ones then follow it."""
 
+    augmented: int | None = None
+    """Images, from the first, that have augmented views; the others have the evaluation view alone. None for all."""
+
     @property
     def rows(self) -> int:
         """Views of each image in all."""
@@ -52,7 +55,13 @@ class ViewGrid:
         }
 
     def pieces(self) -> list[Piece]:
-        """All rows of all images, in pieces of one batch."""
-        count = len(self.samples)
-        starts = range(0, count, _PIECE)
-        return [(row, start, min(start + _PIECE, count)) for row in range(self.rows) for start in starts]
+        """All views of all images, in pieces of one batch."""
+        return [
+            (row, start, min(start + _PIECE, self._images(row)))
+            for row in range(self.rows)
+            for start in range(0, self._images(row), _PIECE)
+        ]
+
+    def _images(self, row: int) -> int:
+        whole = self.augmented is None or self.view_of(row) == EVALUATION
+        return len(self.samples) if whole or self.augmented is None else self.augmented

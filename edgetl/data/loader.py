@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ _MAX_AUTO_WORKERS = 4
 Share = tuple[int, int]
 """Rank of this process, from 0, and the number of processes; each takes its share of the work."""
 
-_Stacked = tuple[NDArray[np.uint8], list[Address]]
+_Stacked = tuple[NDArray[Any], list[Address]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Order:
     vary_repeats: bool = False
     """Whether a repeated view is varied a little (edgetl.data.repeats)."""
 
+    chosen: tuple[int, ...] | None = None
+    """Positions of the images among the samples; None for the first `images` of them."""
+
     @property
     def steps_per_epoch(self) -> int:
         """Number of full batches; the images left over are others in each epoch."""
@@ -55,7 +58,8 @@ class Order:
         size = min(self.batch_size, self.images)
         positions_N = _shuffled(self.images, self.seed, epoch)[number * size : (number + 1) * size]
         view, (rank, count) = epoch % self.view_count if self.view_count else epoch, share
-        return [(position, view) for position in positions_N[rank::count].tolist()]
+        mine = positions_N[rank::count].tolist()
+        return [(self.chosen[place] if self.chosen else place, view) for place in mine]
 
     def varies(self, step: int) -> bool:
         """Whether a step's views are repeated and varied."""
@@ -80,7 +84,7 @@ def training_batches(
     *,
     workers: int | Literal["auto"],
     share: Share = (0, 1),
-    stored_VNHWC: NDArray[np.uint8] | None = None,
+    stored: NDArray[Any] | None = None,
 ) -> Iterator[Batch]:
     """Yield batches of augmented views, step by step, from one pool of workers.
 
@@ -95,14 +99,14 @@ def training_batches(
         steps: Numbers of the steps to yield.
         workers: Processes that decode, or 'auto'.
         share: The part of each batch to yield.
-        stored_VNHWC: The pixels of all views of the order, if they are stored; nothing is decoded then.
+        stored: The pixels of all views, `(V, N, ...)`, or what a network says of them; nothing is decoded then.
 
     Raises:
         DataError: A file is gone or has changed.
     """
     dataset = ViewDataset(index, samples, views)
     plan = (order.addresses(step, share) for step in steps)
-    loaded = _load(dataset, plan, worker_count(index, workers)) if stored_VNHWC is None else _read(stored_VNHWC, plan)
+    loaded = _load(dataset, plan, worker_count(index, workers)) if stored is None else _read(stored, plan)
     mirror = views.augment is not None and views.augment.flip
     for step, (images_NHWC, addresses) in zip(steps, loaded, strict=True):
         if order.varies(step):
@@ -166,13 +170,13 @@ def _shuffled(images: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(images)
 
 
-def _read(stored_VNHWC: NDArray[np.uint8], plan: Iterator[list[Address]]) -> Iterator[_Stacked]:
+def _read(stored: NDArray[Any], plan: Iterator[list[Address]]) -> Iterator[_Stacked]:
     for addresses in plan:
         positions, views = zip(*addresses, strict=True)
-        yield stored_VNHWC[list(views), list(positions)], addresses
+        yield stored[list(views), list(positions)], addresses
 
 
-def _batch(dataset: ViewDataset, images_NHWC: NDArray[np.uint8], addresses: list[Address], step: int) -> Batch:
+def _batch(dataset: ViewDataset, images_NHWC: NDArray[Any], addresses: list[Address], step: int) -> Batch:
     partners = [dataset.mixing(address) for address in addresses]
     positions = [position for position, _ in addresses]
     others = [p.partner if p else position for p, position in zip(partners, positions, strict=True)]

@@ -20,8 +20,8 @@ from edgetl.distill.schema import CONTROL_FILE, CONTROL_SCHEMA
 from edgetl.runs.files import write_atomic
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.evaluation import evaluate
+from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Training, fit
-from edgetl.train.stage import FromLabels
 from edgetl.zoo.build import build_classifier, load_classifier
 from edgetl.zoo.classifier import Classifier
 

@@ -95,7 +95,7 @@ class Lesson:
             order=self.order(seed),
             objective=objective,
             epochs=config.epochs,
-            stored_VNHWC=self.pixels.read() if self.pixels else None,
+            stored=self.pixels.read() if self.pixels else None,
         )
         return fit(student, training, self.context)
 

@@ -9,6 +9,7 @@ from edgetl.distill.teacher import Ensemble, Teacher
 from edgetl.runs.folder import RunFolder
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.evaluation import evaluate
+from edgetl.train.task import Outcome
 from edgetl.train.trained import write_trained
 from edgetl.zoo.build import build_classifier
 
@@ -26,7 +27,9 @@ def run(context: StageContext) -> StageResult:
         say_what_to_expect(lesson, student)
     lesson.prepare()
     records = lesson.teach(student, recipe.seed, "distill/student", f"Distilling into {recipe.student.model}")
-    return write_trained(student, model, records, lesson.index, context, _lineage(lesson))
+    learned = {"strategy": "full", "reason": "a student learns all of its layers from the teacher"}
+    outcome = Outcome(records, records[-1]["val_top1"], len(lesson.index.split("val")), learned)
+    return write_trained(student, model, outcome, lesson.index, context, _lineage(lesson))
 
 
 def _warn_of_size(own: int, teachers: tuple[Teacher, ...], context: StageContext) -> None:

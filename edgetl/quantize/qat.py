@@ -18,8 +18,8 @@ from edgetl.quantize.trainable import TrainablePlan
 from edgetl.quantize.widths import paired_width
 from edgetl.recipe.fields import Recipe
 from edgetl.runs.stage import StageContext
+from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Record, Training, fit
-from edgetl.train.stage import FromLabels
 
 __all__ = ["train_aware"]
 

@@ -31,6 +31,7 @@ __all__ = [
     "Rung",
     "Scheme",
     "Section",
+    "Strategy",
     "StudentConfig",
     "TeacherConfig",
     "UndeclaredRead",
@@ -42,6 +43,7 @@ Format = Literal["onnx", "tflite", "openvino"]
 Ranges = Literal["minmax", "percentile", "mse", "entropy"]
 Scheme = Literal["w8a8", "fp16", "w8", "dynamic"]
 Precision = Literal["fp32", "w8a8", "fp16", "w8", "dynamic"]
+Strategy = Literal["auto", "features", "partial", "gradual", "full", "lpft"]
 Rung = Literal["rounding", "ranges", "equalization", "reconstruction", "mixed", "qat"]
 RUNGS: tuple[Rung, ...] = ("rounding", "ranges", "equalization", "reconstruction", "mixed", "qat")
 FORMATS: tuple[Format, ...] = ("onnx", "tflite", "openvino")
@@ -165,8 +167,17 @@ class TeacherConfig(ModelConfig):
     model: str = "resnet50"
     """An alias such as resnet50, any timm name, torchvision:NAME, or run folders of trained models, with commas."""
 
+    strategy: Strategy = "auto"
+    """How much is trained: features, partial, gradual, full, lpft, or auto, which tries (see docs/transfer.md)."""
+
+    train_from: str = "auto"
+    """First stage that partial and auto train: a name (--list-stages) or how many of the last; 'auto': two thirds."""
+
+    tuning_epochs: int = Field(8, ge=1, le=10_000)
+    """Passes over the training images where the training starts from a fitted head, as in all strategies but full."""
+
     epochs: int = Field(10, ge=1, le=10_000)
-    """Passes over the training images."""
+    """Passes over the training images where the whole network is trained with a new head (strategy full)."""
 
 
 class StudentConfig(ModelConfig):

@@ -25,7 +25,7 @@ def training_figure(curves: Mapping[str, Sequence[dict[str, Any]]], size_inches:
 
     Args:
         curves: By `student`, `teacher` or, if it learned from labels alone, `model`; one entry per epoch, with `epoch`,
-            `loss` and `val_top1` (fraction of 1).
+            `loss` and, where it was judged, `val_top1` (fraction of 1).
         size_inches: Width and height.
     """
     width, height = size_inches
@@ -54,14 +54,15 @@ def training_figure(curves: Mapping[str, Sequence[dict[str, Any]]], size_inches:
 def _draw(axes: Axes, curves: Mapping[str, Sequence[dict[str, Any]]], key: str, scale: float) -> None:
     for name, epochs in curves.items():
         colour, dashes = _LINES[name]
+        known = [epoch for epoch in epochs if epoch.get(key) is not None]
         axes.plot(
-            [epoch["epoch"] for epoch in epochs],
-            [scale * epoch[key] for epoch in epochs],
+            [epoch["epoch"] for epoch in known],
+            [scale * epoch[key] for epoch in known],
             color=colour,
             linestyle=dashes,
             linewidth=1.8,
             # A single epoch makes no line.
-            marker="o" if len(epochs) == 1 else "",
+            marker="o" if len(known) == 1 else "",
             markersize=5,
         )
     axes.grid(visible=False, axis="x")

@@ -1,5 +1,6 @@
-"""Accuracy and loss of a classifier on a split."""
+"""Accuracy and loss of a classifier on some images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgetl.data.index import ImageIndex
+from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.loader import ordered_batches
 from edgetl.data.views import Views
 from edgetl.runs.stage import StageContext
@@ -19,10 +20,10 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Score:
-    """The result of a classifier on a split."""
+    """The result of a classifier on some images."""
 
     right_N: NDArray[np.bool_]
-    """Whether the most probable class is the true one, per image in the split's order."""
+    """Whether the most probable class is the true one, per image."""
 
     loss: float
     """Mean cross-entropy, in nats."""
@@ -33,10 +34,13 @@ class Score:
         return float(self.right_N.mean())
 
 
-def evaluate(model: nn.Module, index: ImageIndex, split: str, context: StageContext, device: torch.device) -> Score:
-    """Score a model on every image of a split, preprocessed as the contract says; processes share the work."""
+def evaluate(
+    model: nn.Module, index: ImageIndex, images: str | Sequence[Sample], context: StageContext, device: torch.device
+) -> Score:
+    """Score a model on a split, or on some images, preprocessed as the contract says; processes share the work."""
     model.eval()
-    samples, processes = index.split(split), context.processes
+    samples = index.split(images) if isinstance(images, str) else images
+    processes = context.processes
     processes.spread(model.state_dict().values())  # the statistics of batch norm differ between processes
     batches = ordered_batches(
         index,

@@ -4,8 +4,20 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from edgetl.data.dataset import Batch
+from edgetl.train.trainee import Objective
 
-__all__ = ["label_loss"]
+__all__ = ["FromLabels", "label_loss"]
+
+
+class FromLabels(Objective):
+    """Cross-entropy with true labels."""
+
+    def __init__(self, smoothing: float) -> None:
+        super().__init__()
+        self._smoothing = smoothing
+
+    def forward(self, logits_NK: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return label_loss(logits_NK, batch, smoothing=self._smoothing)
 
 
 def label_loss(logits_NK: torch.Tensor, batch: Batch, *, smoothing: float = 0.0) -> torch.Tensor:

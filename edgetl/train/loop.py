@@ -1,9 +1,10 @@
 """The training loop of fine-tuning and distillation, which differ only in the loss."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from edgetl.train.trainee import Objective, Trainee, side_of_step
 __all__ = ["Record", "Training", "fit", "peak_learning_rate"]
 
 Record = dict[str, float]
-"""Figures of one epoch: `epoch`, `loss`, `learning_rate`, `val_top1`, `val_loss`."""
+"""Figures of one epoch: `epoch`, `loss`, `learning_rate`, and where it was judged `val_top1` and `val_loss`."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,25 @@ class Training:
     order: Order
     objective: Objective
     epochs: int
-    stored_VNHWC: NDArray[np.uint8] | None = None
-    """Pixels of the views, if they were stored."""
+    stored: NDArray[Any] | None = None
+    """Pixels of the views `(V, N, H, W, 3)`, if they were stored; or what a frozen part of the network says of them."""
+
+    peak: float | None = None
+    """Highest learning rate; None for the recipe's."""
+
+    keep_norms: bool = False
+    """Whether batch norms keep their statistics."""
+
+    rates: Mapping[int, float] = field(default_factory=dict)
+    """Factor of the learning rate by a parameter's `id`; 1 for all others."""
+
+    is_judged: bool = True
+    """Whether the network is scored on the validation split after each epoch."""
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether batches are images, and not activations of a network."""
+        return self.stored is None or self.stored.dtype == np.uint8
 
     @property
     def total_steps(self) -> int:
@@ -73,8 +91,10 @@ def fit(classifier: torch.nn.Module, training: Training, context: StageContext) 
     """
     _check_shares(training, context)
     accelerator = _accelerator()
-    trainee = Trainee(classifier, training.objective, training.views.contract.height).to(accelerator.device)
-    optimizer = _optimizer(trainee, training.config, peak_learning_rate(training.config, classifier))
+    side = training.views.contract.height if training.takes_pixels else None
+    trainee = Trainee(classifier, training.objective, side).to(accelerator.device)
+    peak = peak_learning_rate(training.config, classifier) if training.peak is None else training.peak
+    optimizer = _optimizer(trainee, training.config, peak, training.rates)
     state = TrainingState(trainee, optimizer, training.config.average_decay)
     folder = context.folder.checkpoint_dir(training.checkpoints)
     progress = state.restore(folder, _identity(training, context), context.reporter)
@@ -141,21 +161,30 @@ def _steps(
         range(progress.steps_done, total),
         workers=context.recipe.data.workers,
         share=share,
-        stored_VNHWC=training.stored_VNHWC,
+        stored=training.stored,
     )
     side = training.views.contract.height
     for batch in batches:
         step = batch.step
         torch.manual_seed(_dropout_seed(training.order.seed, step, share[0]))
         for group in optimizer.param_groups:
-            group["lr"] = _rate(step, state.optimizer, training)
-        state.trainee.side = side_of_step(step, total, side=side, resize_from=training.config.resize_from)
-        model.train()
+            group["lr"] = group["factor"] * _rate(step, state.optimizer, training)
+        if training.takes_pixels:
+            state.trainee.side = side_of_step(step, total, side=side, resize_from=training.config.resize_from)
+        _enter_training(model, training)
         with context.reporter.library("training steps"):
             progress.losses.append(_step(model, optimizer, accelerator, batch))
             state.average()
         progress.steps_done = step + 1
         yield progress.steps_done
+
+
+def _enter_training(model: torch.nn.Module, training: Training) -> None:
+    model.train()
+    if training.keep_norms:
+        for module in model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval()
 
 
 def _step(
@@ -174,12 +203,12 @@ def _end_epoch(
     losses = context.processes.gather(float(torch.stack(progress.losses).mean()))
     loss, epoch = sum(losses) / len(losses), progress.steps_done // training.order.steps_per_epoch
     _check_finite(loss, state.optimizer, training, epoch)
-    with state.averaged():
-        score = evaluate(state.trainee.classifier, training.index, "val", context, device)
-    rate = _rate(progress.steps_done - 1, state.optimizer, training)
-    progress.records.append(
-        {"epoch": epoch, "loss": loss, "learning_rate": rate, "val_top1": score.top1, "val_loss": score.loss}
-    )
+    record = {"epoch": epoch, "loss": loss, "learning_rate": _rate(progress.steps_done - 1, state.optimizer, training)}
+    if training.is_judged:
+        with state.averaged():
+            score = evaluate(state.trainee.classifier, training.index, "val", context, device)
+        record |= {"val_top1": score.top1, "val_loss": score.loss}
+    progress.records.append(record)
     progress.losses.clear()
 
 
@@ -199,12 +228,22 @@ def _dropout_seed(seed: int, step: int, rank: int) -> int:
     return int(hash_of(["step", seed, step, rank])[:15], 16)
 
 
-def _optimizer(model: torch.nn.Module, config: ModelConfig, rate: float) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]  # biases and norms, whose decay only hurts
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+def _optimizer(
+    model: torch.nn.Module, config: ModelConfig, rate: float, factors: Mapping[int, float] | None = None
+) -> torch.optim.Optimizer:
+    """AdamW with a group for each weight decay and factor of the learning rate."""
+    members: defaultdict[tuple[float, float], list[torch.nn.Parameter]] = defaultdict(list)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            # Biases and norms have no decay, which only hurts them.
+            decay = config.weight_decay if parameter.ndim > 1 else 0.0
+            members[decay, (factors or {}).get(id(parameter), 1.0)].append(parameter)
+    groups = [
+        {"params": parameters, "weight_decay": decay, "factor": factor}
+        for (decay, factor), parameters in members.items()
+    ]
     return torch.optim.AdamW(groups, lr=rate)
 
 
 def _note(records: list[Record]) -> str:
-    return f"val {records[-1]['val_top1']:.1%}" if records else ""
+    return f"val {records[-1]['val_top1']:.1%}" if records and "val_top1" in records[-1] else ""

@@ -74,7 +74,7 @@ def record(grid: ViewGrid, recorders: Sequence[Recorder], context: StageContext,
     finished = processes.agree(finished)
     missing = {store: set(grid.pieces()) - there for store, there in zip(every, finished, strict=True)}
     pieces = sorted(set().union(*missing.values()))
-    total = grid.rows * len(grid.samples)
+    total = sum(stop - start for _, start, stop in grid.pieces())
     with context.reporter.track(title, total) as advance, kept_memory():
         advance(total - sum(stop - start for _, start, stop in pieces), "")
         for piece, batch, found in _computed(grid, recorders, missing, pieces, context):

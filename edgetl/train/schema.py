@@ -16,7 +16,8 @@ METRICS_FILE = "metrics.jsonl"
 class _Epoch(Part):
     epoch: int = Field(ge=1)
     loss: Number
-    val_top1: Fraction
+    val_top1: Fraction | None = None
+    """Missing where no image was left to judge by."""
 
 
 def read_epochs(folder: RunFolder) -> list[dict[str, Any]]:

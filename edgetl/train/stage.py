@@ -1,43 +1,57 @@
 """Fine-tune one network on true labels: how a teacher is made."""
 
-import torch
-
-from edgetl.data.dataset import Batch, ViewDataset
-from edgetl.data.index import read_index
+from edgetl.data.dataset import ViewDataset
+from edgetl.data.index import ImageIndex, read_index
 from edgetl.data.loader import Order, worker_count
 from edgetl.data.views import Views
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.runs.words import duration
+from edgetl.train.backbone import is_linear
 from edgetl.train.estimate import decoding_seconds, training_seconds
-from edgetl.train.labels import label_loss
+from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Training, fit
 from edgetl.train.memory import kept_memory
+from edgetl.train.task import Outcome
 from edgetl.train.trained import write_trained
-from edgetl.train.trainee import Objective
+from edgetl.train.transfer import open_task, transfer
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["FromLabels", "run"]
-
-
-class FromLabels(Objective):
-    """Cross-entropy with true labels."""
-
-    def __init__(self, smoothing: float) -> None:
-        super().__init__()
-        self._smoothing = smoothing
-
-    def forward(self, logits_NK: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return label_loss(logits_NK, batch, smoothing=self._smoothing)
+__all__ = ["run"]
 
 
 def run(context: StageContext) -> StageResult:
     """Train `recipe.teacher` on the run's data; writes `model.safetensors` and `metrics.jsonl`."""
     recipe, contract, config = context.recipe, context.contract, context.recipe.teacher
     index = read_index(context.folder)
-    samples = index.split("train")
+    classes = len(contract.labels)
     with context.reporter.library("building the model"):
-        classifier, model = build_classifier(config, len(contract.labels), contract.height, seed=recipe.seed)
+        classifier, model = build_classifier(config, classes, contract.height, seed=recipe.seed)
+    if why := _why_full(classifier, context):
+        outcome = _trained_in_full(classifier, index, context, why)
+    else:
+        task = open_task(classifier, config, index, context, title=f"Fine-tuning {config.model}", name="finetune")
+        outcome = transfer(task)
+    if context.processes.first:
+        context.reporter.say(f"Chosen: {outcome.learned['strategy']}, since {outcome.learned['reason']}.")
+    return write_trained(classifier, model, outcome, index, context)
+
+
+def _why_full(classifier: Classifier, context: StageContext) -> str:
+    """Why the whole network is trained from the start, with a new head; empty if it is not."""
+    config, contract = context.recipe.teacher, context.contract
+    if config.strategy == "full":
+        return "the recipe asks for it"
+    if config.weights == "none" and config.strategy == "auto":
+        return "there are no pretrained weights to keep"
+    if config.strategy == "auto" and not is_linear(classifier, len(contract.labels), contract.height):
+        return "the network's answers are no linear function of its features"
+    return ""
+
+
+def _trained_in_full(classifier: Classifier, index: ImageIndex, context: StageContext, why: str) -> Outcome:
+    recipe, config = context.recipe, context.recipe.teacher
+    samples = index.split("train")
     training = Training(
         title=f"Fine-tuning {config.model}",
         checkpoints="finetune",
@@ -45,7 +59,7 @@ def run(context: StageContext) -> StageResult:
         config=config,
         index=index,
         samples=samples,
-        views=Views(contract, recipe.augment, recipe.seed),
+        views=Views(context.contract, recipe.augment, recipe.seed),
         order=Order(len(samples), config.batch_size, recipe.seed),
         objective=FromLabels(config.label_smoothing),
         epochs=config.epochs,
@@ -53,7 +67,8 @@ def run(context: StageContext) -> StageResult:
     if context.processes.first:
         _say_what_to_expect(classifier, training, context)
     records = fit(classifier, training, context)
-    return write_trained(classifier, model, records, index, context)
+    learned = {"strategy": "full", "reason": why}
+    return Outcome(records, records[-1]["val_top1"], len(index.split("val")), learned)
 
 
 def _say_what_to_expect(classifier: Classifier, training: Training, context: StageContext) -> None:

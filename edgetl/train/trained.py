@@ -12,8 +12,8 @@ from edgetl.runs.files import write_atomic
 from edgetl.runs.folder import WEIGHTS_FILE
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.evaluation import evaluate
-from edgetl.train.loop import Record
 from edgetl.train.schema import METRICS_FILE
+from edgetl.train.task import Outcome
 from edgetl.zoo.classifier import Classifier
 
 __all__ = ["write_trained", "write_weights"]
@@ -24,7 +24,7 @@ _HEADER = ("library", "name", "arguments", "mean", "std", "pruned")
 def write_trained(
     classifier: Classifier,
     model: dict[str, Any],
-    records: list[Record],
+    outcome: Outcome,
     index: ImageIndex,
     context: StageContext,
     lineage: dict[str, Any] | None = None,
@@ -34,7 +34,7 @@ def write_trained(
     Args:
         classifier: Trained, in eval mode; its network's weights are written.
         model: The manifest's `model` entry.
-        records: One per epoch, for `metrics.jsonl`.
+        outcome: How it was trained.
         index: The data.
         context: The stage's context.
         lineage: Which teachers the weights were learned from, for the manifest.
@@ -42,10 +42,11 @@ def write_trained(
     classifier.to("cpu")
     if context.processes.first:
         write_weights(context.out / WEIGHTS_FILE, classifier, model)
-        write_atomic(context.out / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in records))
+        write_atomic(context.out / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in outcome.records))
     score = evaluate(classifier, index, "test", context, torch.device("cpu"))
     return StageResult(
-        metrics={"test_top1": score.top1, "test_loss": score.loss, "val_top1": records[-1]["val_top1"]},
+        metrics={"test_top1": score.top1, "test_loss": score.loss, "val_top1": outcome.val_top1},
+        details={"learned": outcome.learned},
         facts={"model": model, "lineage": lineage or {}},
     )
 

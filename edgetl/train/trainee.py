@@ -28,16 +28,17 @@ class Objective(nn.Module, ABC):
 class Trainee(nn.Module):
     """A classifier with its objective in one module, so that several processes share one gradient."""
 
-    def __init__(self, classifier: nn.Module, objective: Objective, side: int) -> None:
+    def __init__(self, classifier: nn.Module, objective: Objective, side: int | None) -> None:
         super().__init__()
         self.classifier = classifier
         self.objective = objective
         self.side = side
-        """Current height and width of the images, in pixels."""
+        """Current height and width of the images, in pixels; None if they are not resized, or are no images."""
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """The mean loss of a batch, a scalar."""
-        logits_NK = self.classifier(_resized(batch.images_NHWC, self.side))
+        images_NHWC = batch.images_NHWC
+        logits_NK = self.classifier(_resized(images_NHWC, self.side) if self.side else images_NHWC)
         loss: torch.Tensor = self.objective(logits_NK, batch)
         return loss
 

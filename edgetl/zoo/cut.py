@@ -1,4 +1,4 @@
-"""A network cut in two between its stages, so that what the first part says is computed once and the second is trained."""
+"""A network cut in two between its stages: what the first part says is computed once, the second is trained."""
 
 from collections.abc import Sequence
 from copy import copy

@@ -56,7 +56,7 @@ class FeatureTap:
         """Number of features per image."""
 
         self._heard: torch.Tensor | None = None
-        layer.register_forward_pre_hook(self._hear)
+        self._hook = layer.register_forward_pre_hook(self._hear)
 
     def take(self) -> torch.Tensor:
         """Features `(N, width)` of the last forward pass, averaged over positions where the head is a convolution."""
@@ -64,6 +64,10 @@ class FeatureTap:
         if heard is None:
             raise RuntimeError("the network has not run since its features were last taken")
         return heard.flatten(2).mean(2) if heard.ndim == 4 else heard
+
+    def remove(self) -> None:
+        """Take the tap off the network."""
+        self._hook.remove()
 
     def _hear(self, _layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         self._heard = inputs[0]

@@ -278,9 +278,9 @@ def test_stored_views_are_the_views(index):
             for number in range(2)
         ]
     )
-    assert as_bytes(train(index, stored_VNHWC=stored_VNHWC)) == as_bytes(train(index))
+    assert as_bytes(train(index, stored=stored_VNHWC)) == as_bytes(train(index))
     repeated = {"epochs": range(4), "view_count": 2, "vary": True}
-    assert as_bytes(train(index, stored_VNHWC=stored_VNHWC, **repeated)) == as_bytes(train(index, **repeated))
+    assert as_bytes(train(index, stored=stored_VNHWC, **repeated)) == as_bytes(train(index, **repeated))
     for sample in index.split("train"):
         index.file(sample).unlink()
-    assert len(train(index, stored_VNHWC=stored_VNHWC)) == 4, "no image is opened"
+    assert len(train(index, stored=stored_VNHWC)) == 4, "no image is opened"

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from edgetl.train.checkpoint import Checkpoint, save_checkpoint
-from edgetl.train.stage import FromLabels
+from edgetl.train.labels import FromLabels
 from edgetl.train.state import Progress, TrainingState
 from edgetl.train.trainee import Trainee
 

@@ -8,8 +8,7 @@ from torch import nn
 from edgetl.data.dataset import Batch
 from edgetl.recipe.fields import TeacherConfig
 from edgetl.train.average import WeightAverage
-from edgetl.train.labels import label_loss
-from edgetl.train.stage import FromLabels
+from edgetl.train.labels import FromLabels, label_loss
 from edgetl.train.trainee import Trainee, side_of_step
 from edgetl.zoo.classifier import Classifier
 

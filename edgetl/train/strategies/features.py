@@ -1,0 +1,66 @@
+"""Features: the network stays as it is, and the best head for its features is fitted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.train.backbone import Backbone, put_head
+from edgetl.train.logistic import Head, logits_of
+from edgetl.train.probe import Examples, Probe, fit_probe, refit
+from edgetl.train.task import Outcome, Task
+
+__all__ = ["Champion", "learn", "probed"]
+
+_FOLDS = 4
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The probe of a task: what everything else has to beat."""
+
+    task: Task
+    examples: Examples
+    probe: Probe
+
+    def head(self, learn_N: NDArray[np.int64]) -> Head:
+        """The probe's head, fitted on some images."""
+        return refit(self.examples, self.probe, learn_N)
+
+    def right(self, head: Head, judge_N: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether a head is right about some images."""
+        features_SD, _ = self.examples.samples(1, judge_N)
+        right_N: NDArray[np.bool_] = logits_of(head, features_SD).argmax(1) == self.examples.labels_N[judge_N]
+        return right_N
+
+    def outcome(self, reason: str) -> Outcome:
+        """Keep the probe: give the network its head, fitted on all images that may be learned from."""
+        task, probe = self.task, self.probe
+        task.restart()
+        put_head(task.classifier, self.head(task.final))
+        record = {"epoch": 1, "loss": probe.loss, "val_top1": probe.top1, "val_loss": probe.loss}
+        return Outcome([record], probe.top1, len(probe.right_N), self.learned("features", reason))
+
+    def learned(self, strategy: str, reason: str) -> dict[str, object]:
+        """The entry of the manifest."""
+        probe = self.probe
+        found = {"head": probe.kind, "views": probe.views, "val_top1": probe.top1, "val_images": len(probe.right_N)}
+        return {"strategy": strategy, "reason": reason, "probe": found}
+
+
+def probed(task: Task, backbone: Backbone) -> Champion:
+    """Fit the probe, and say how well it answers."""
+    classes = len(task.context.contract.labels)
+    targets_RNK = task.teaching.targets(task.grid, classes)
+    examples = Examples(backbone.features_RND, targets_RNK, task.labels)
+    processes = task.context.processes
+    with task.context.reporter.library("fitting the head"):
+        # Heads of two processes could differ in the last digit, and then their networks would drift apart.
+        probe: Probe = processes.agree(fit_probe(examples, task.folds(_FOLDS)) if processes.first else None)
+    return Champion(task, examples, probe)
+
+
+def learn(task: Task, backbone: Backbone) -> Outcome:
+    """Fit the best head to the features of the frozen network."""
+    champion = probed(task, backbone)
+    return champion.outcome(f"the head is a {champion.probe.sentence()}")

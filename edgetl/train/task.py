@@ -1,0 +1,121 @@
+"""What every strategy is given: a pretrained network, images to learn from, and how its answers are judged."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgetl.data.grid import ViewGrid
+from edgetl.recipe.fields import ModelConfig
+from edgetl.runs.stage import StageContext
+from edgetl.train.folds import Fold, folds_of
+from edgetl.train.labels import FromLabels
+from edgetl.train.loop import Record
+from edgetl.train.trainee import Objective
+from edgetl.zoo.classifier import Classifier
+from edgetl.zoo.stages import NetworkStage
+
+__all__ = ["LabelTeaching", "Outcome", "Task", "Teaching"]
+
+
+class Teaching(ABC):
+    """Where the right answers come from: true labels, or a teacher."""
+
+    @abstractmethod
+    def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:
+        """Probabilities of the classes for each view of each image, `(R, N, K)`."""
+
+    @abstractmethod
+    def objective(self) -> Objective:
+        """The loss of a training."""
+
+
+class LabelTeaching(Teaching):
+    """True labels.
+
+    Args:
+        smoothing: Label smoothing of the training's loss; heads are fitted without.
+    """
+
+    def __init__(self, smoothing: float) -> None:
+        self._smoothing = smoothing
+
+    def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:
+        one_hot_NK = np.eye(classes, dtype=np.float32)[[sample.label for sample in grid.samples]]
+        return np.broadcast_to(one_hot_NK, (grid.rows, *one_hot_NK.shape))
+
+    def objective(self) -> Objective:
+        return FromLabels(self._smoothing)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network to fit to images."""
+
+    title: str
+    """Shown with the progress."""
+
+    name: str
+    """Name of the checkpoint folder: a stage, or a part of one as 'stage/part'."""
+
+    section: Literal["teacher", "student"]
+    """Section of the recipe that it follows."""
+
+    config: ModelConfig
+    context: StageContext
+    classifier: Classifier
+    """In eval mode; strategies change it in place."""
+
+    stages: Sequence[NetworkStage]
+    grid: ViewGrid
+    """The images to learn from, then those to judge by; both in the order of their paths."""
+
+    learned: int
+    """Images, from the first, that are the training split."""
+
+    crosses: bool
+    """Whether images are judged by cross-validation: the validation split then is learned from as well."""
+
+    teaching: Teaching
+    seed: int
+    initial: dict[str, torch.Tensor] = field(default_factory=dict)
+    """The weights to start from."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The class of each image."""
+        return np.array([sample.label for sample in self.grid.samples], np.int64)
+
+    @property
+    def final(self) -> NDArray[np.int64]:
+        """Positions of the images that the network which is kept learns from."""
+        return np.arange(len(self.grid.samples) if self.crosses else self.learned)
+
+    def folds(self, count: int) -> list[Fold]:
+        """What is learned from and judged in a trial: several folds, or the two splits of the data."""
+        if self.crosses:
+            return folds_of(self.labels.tolist(), count, seed=self.seed)
+        return [(np.arange(self.learned), np.arange(self.learned, len(self.grid.samples)))]
+
+    def restart(self) -> None:
+        """Give the network the weights it had at first."""
+        self.classifier.load_state_dict(self.initial)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a network was fitted."""
+
+    records: list[Record]
+    """One per epoch; one in all if a head was fitted."""
+
+    val_top1: float
+    val_images: int
+    """Images that this is a fraction of."""
+
+    learned: dict[str, Any]
+    """What was chosen and why, for the manifest: `strategy`, `reason` and figures."""
