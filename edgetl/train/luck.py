@@ -11,7 +11,7 @@ _Z = 1.645
 """Standard errors of a one-sided test at 5 %."""
 
 _LEAST_ERRORS = 8
-"""With fewer mistakes left, nothing can be shown to be better: eight of eight is needed for 5 % twice over."""
+"""With fewer mistakes left there is little to win, and less that could be told from luck."""
 
 
 def is_better(candidate_N: NDArray[np.bool_], champion_N: NDArray[np.bool_]) -> bool:

@@ -1,0 +1,177 @@
+"""Strategies on a network that knows digits, but whose last stage was silenced: a head alone does not mend it."""
+
+import json
+import shutil
+
+import pytest
+import small_run
+import torch
+from heard import Heard
+from safetensors.torch import load_file, save_file
+
+from edgetl.data.digits import digits_folder
+from edgetl.data.store import ArrayStore
+from edgetl.errors import ModelError
+from edgetl.runs.files import sha256_of
+
+CLASSES, IMAGES = 4, 24
+
+VAL_IMAGES = CLASSES * (IMAGES - 4)
+"""All but the test images."""
+
+TEACHER = {"model": "test_resnet", "train_from": "layer4", "small_images": "keep"} | {
+    "tuning_epochs": 30,
+    "learning_rate": 0.01,
+    "batch_size": 8,
+}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A few of the digits."""
+    place = tmp_path_factory.mktemp("few")
+    for folder in sorted(digits_folder().iterdir())[:CLASSES]:
+        (place / folder.name).mkdir()
+        for file in sorted(folder.iterdir())[:IMAGES]:
+            shutil.copy(file, place / folder.name)
+    return place
+
+
+@pytest.fixture(scope="module")
+def weights(trained, tmp_path_factory):
+    """Weights files: of the network that knows the digits, and of one whose last stage was damaged."""
+    place = tmp_path_factory.mktemp("weights")
+    tensors = load_file(trained.file("model.safetensors"))
+    damaged = {name: _silenced(name, value) for name, value in tensors.items()}
+    header = {"timm_kwargs": json.dumps({}), "mean": json.dumps([0.5] * 3), "std": json.dumps([0.5] * 3)}
+    files = {"whole": place / "whole.safetensors", "damaged": place / "damaged.safetensors"}
+    for content, file in zip((tensors, damaged), files.values(), strict=True):
+        save_file({name: value.contiguous() for name, value in content.items()}, file, header)
+    return {name: str(file) for name, file in files.items()}
+
+
+def _silenced(name, value):
+    """All but two channels of the last stage say the same of every image."""
+    if not name.startswith("layer4") or not name.endswith((".weight", ".bias")) or value.ndim != 1:
+        return value
+    kept = torch.arange(len(value)) < 2
+    return torch.where(kept, value, torch.full_like(value, 0.0 if name.endswith(".weight") else 0.2))
+
+
+@pytest.fixture
+def learn(digits, weights, tmp_path):
+    """Fine-tune: `run, heard = learn("damaged", strategy="partial")`."""
+
+    def run(start, name="run", reporter=None, *, sections=None, **teacher):
+        settings = small_run.recipe(
+            data={"path": str(digits), "image_size": 16, "resize": "crop"},
+            teacher=TEACHER | {"weights": weights[start]} | teacher,
+            **(sections or {}),
+        )
+        heard = reporter or Heard()
+        return small_run.made(settings, tmp_path / name, "teacher", ("data", "finetune"), heard), heard
+
+    return run
+
+
+def top1(run):
+    return run.manifest["metrics"]["finetune"]["test_top1"]
+
+
+def test_auto_trains_what_a_head_cannot_mend(learn):
+    run, heard = learn("damaged")
+    alone, _ = learn("damaged", "alone", strategy="features")
+    learned = run.manifest["stages"]["finetune"]["learned"]
+    assert learned["strategy"] == "partial"
+    assert learned["reason"].startswith("training from 'layer4' on reached ")
+    assert top1(run) > top1(alone)
+    assert any(line.startswith("Chosen: partial, since training from 'layer4' on reached") for line in heard.lines)
+
+
+def test_auto_keeps_the_head_where_little_is_left_to_win(learn):
+    run, _ = learn("whole")
+    alone, _ = learn("whole", "alone", strategy="features")
+    learned = run.manifest["stages"]["finetune"]["learned"]
+    assert learned["strategy"] == "features"
+    assert "too few mistakes" in learned["reason"]
+    assert run.weights_sha256 == alone.weights_sha256
+    assert learned["probe"]["val_images"] == VAL_IMAGES, "cross-validation judges every image of train and val"
+
+
+def test_auto_drops_a_training_that_is_no_better(learn):
+    run, _ = learn("damaged", learning_rate=1e-9)
+    learned = run.manifest["stages"]["finetune"]["learned"]
+    assert learned["strategy"] == "features"
+    assert learned["reason"].endswith("which may be luck")
+
+
+@pytest.fixture(scope="module")
+def frozen_tensors(weights):
+    """The tensors of the damaged network that partial must not touch."""
+    return {
+        name: value for name, value in load_file(weights["damaged"]).items() if not name.startswith(("layer4", "fc"))
+    }
+
+
+def test_partial_leaves_the_stages_before_as_they_were(learn, frozen_tensors):
+    run, _ = learn("damaged", strategy="partial", tuning_epochs=1)
+    after = load_file(run.file("model.safetensors"))
+    for name, value in frozen_tensors.items():
+        torch.testing.assert_close(after[name], value, rtol=0, atol=0)
+    before = load_file(small_weights := run.manifest["stages"]["finetune"]["recipe"]["teacher"]["weights"])
+    assert small_weights.endswith("damaged.safetensors")
+    assert not torch.equal(after["layer4.0.conv1.weight"], before["layer4.0.conv1.weight"])
+    name = next(name for name in after if name.startswith("layer4") and name.endswith("running_mean"))
+    torch.testing.assert_close(after[name], before[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("strategy", ["lpft", "gradual"])
+def test_lpft_and_gradual_end_with_all_stages_trained(learn, frozen_tensors, strategy):
+    run, _ = learn("damaged", strategy=strategy, tuning_epochs=3)
+    after = load_file(run.file("model.safetensors"))
+    assert not torch.equal(after["conv1.0.weight"], frozen_tensors["conv1.0.weight"])
+    assert run.manifest["stages"]["finetune"]["learned"]["strategy"] == strategy
+    records = [json.loads(line) for line in run.file("metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+
+
+def test_full_trains_with_a_new_head_as_ever(learn):
+    run, _ = learn("whole", strategy="full", epochs=1)
+    assert run.manifest["stages"]["finetune"]["learned"] == {"strategy": "full", "reason": "the recipe asks for it"}
+
+
+def test_a_stopped_auto_goes_on_to_the_same_weights(learn, monkeypatch):
+    straight, _ = learn("damaged", "straight", tuning_epochs=2)
+    plain, count = ArrayStore.write, 0
+
+    def write(store, *given):
+        nonlocal count
+        count += 1
+        if count == 14:
+            raise KeyboardInterrupt
+        plain(store, *given)
+
+    monkeypatch.setattr(ArrayStore, "write", write)
+    with pytest.raises(KeyboardInterrupt):
+        learn("damaged", "stopped", tuning_epochs=2)
+    written = count
+    resumed, _ = learn("damaged", "stopped", tuning_epochs=2)
+    total = 9 * 2 * 2
+    assert count - written < total - 10, "pieces that were written are not computed again"
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert sha256_of(straight.file(name)) == sha256_of(resumed.file(name))
+    assert not resumed.checkpoint_dir("finetune").exists()
+
+
+def test_another_strategy_finds_the_features_of_the_first(learn, monkeypatch):
+    learn("whole", strategy="features")
+    monkeypatch.setattr(ArrayStore, "write", lambda *_: pytest.fail("features were computed again"))
+    learn("whole", strategy="features", weight_decay=0.1)
+
+
+def test_a_stage_that_is_not_there_is_refused_with_the_names(learn):
+    with pytest.raises(ModelError) as caught:
+        learn("whole", strategy="partial", train_from="layer9")
+    assert "test_resnet: has no stage 'layer9'. Its stages are conv1, layer1, layer2, layer3, layer4" in str(
+        caught.value
+    )
