@@ -25,6 +25,7 @@ from edgetl.runs.lock import hold
 from edgetl.runs.processes import launched
 from edgetl.runs.reporter import Reporter
 from edgetl.runs.stage import StageContext
+from edgetl.runs.words import accuracy
 
 __all__ = ["Setting", "execute", "setting_of"]
 
@@ -125,7 +126,7 @@ def _run_stage(stage: Stage, setting: Setting, *, again: bool) -> None:
         context.reporter.say(f"{title}: nothing has changed")
     elif processes.first:
         record = _make(stage, setting, own)
-        context.reporter.say(f"{title}: done in {record['seconds']:.1f} s{_numbers(record['metrics'])}")
+        context.reporter.say(f"{title}: done in {record['seconds']:.1f} s{_numbers(record['metrics'], folder)}")
     elif stage.together:
         stage.load()(own)
     if processes.count > 1:
@@ -189,6 +190,16 @@ def _storage_fault(cause: Exception, place: Path) -> StorageFault | None:
     return None
 
 
-def _numbers(metrics: dict[str, float]) -> str:
-    shown = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items()]
-    return f" ({', '.join(shown[:4])})" if shown else ""
+def _numbers(metrics: dict[str, float], folder: RunFolder) -> str:
+    images = folder.manifest["metrics"].get("data", {})
+    shown = [_number(name, value, images) for name, value in metrics.items()]
+    return f"; {', '.join(shown[:4])}" if shown else ""
+
+
+def _number(name: str, value: float, images: dict[str, float]) -> str:
+    """A metric in words; accuracies are those of the test split unless they are named after validation."""
+    words = name.replace("_", " ")
+    if not name.endswith("top1"):
+        return f"{words} {value:.4g}"
+    split = "val" if name.startswith("val_") else "test"
+    return f"{words.removesuffix('top1')}top-1 {accuracy(value, images.get(f'{split}_images', 0))}"

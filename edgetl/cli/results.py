@@ -14,25 +14,30 @@ from edgetl.cli.terminal import print_table
 from edgetl.quantize.schema import read_receipt
 from edgetl.runs.artifact import Artifact
 from edgetl.runs.folder import RunFolder
+from edgetl.runs.words import accuracy_range
 from edgetl.verify.schema import read_proof
 
 __all__ = ["print_explanation", "print_forecast", "print_run"]
 
 _VERDICTS = {"PASS": "proven", "FAIL": "FAILED", "INCONCLUSIVE": "undecided"}
+_INTERVAL = "95%\ninterval"
+_WIDEST = 100
+"""Letters of the longest line of a table of results."""
 
 
 def print_run(folder: RunFolder) -> None:
     """Print a run's results so far: one line per artifact with whatever was measured."""
     bench, receipt = read_timings(folder) or {}, read_receipt(folder)
     verify = read_proof(folder) or {}
+    images = verify.get("test_images", 0)
     proofs, times = _by_file(verify), _by_file(bench)
     if receipt and not proofs and not times:
         _print_receipt(receipt)
     artifacts = folder.artifacts() if folder.stage("export") else []
-    rows = [_row(each, proofs.get(each.file), times.get(each.file)) for each in artifacts]
+    rows = [_row(each, proofs.get(each.file), times.get(each.file), images) for each in artifacts]
     if rows and (proofs or times or not receipt):
-        columns = ["artifact", "top-1", "agrees", "max diff", "p50 ms", "with prep.", "MB", "verdict"]
-        print_table(columns, rows)
+        columns = ["agrees", "max\ndiff", "p50\nms", "with\nprep.", "MB", "verdict"]
+        _print_results(["artifact", "top-1", _INTERVAL, *columns], rows)
     if bench:
         print(f"Timed on: {bench['machine']['cpu']} ({bench['machine']['architecture']})")
     if told := advice(verify, bench):
@@ -41,11 +46,11 @@ def print_run(folder: RunFolder) -> None:
     print(f"Report: {folder.path / page}" if page in folder.manifest["files"] else f"Run: {folder.path}")
 
 
-def _row(artifact: Artifact, proof: dict[str, Any] | None, timing: dict[str, Any] | None) -> list[str]:
+def _row(artifact: Artifact, proof: dict[str, Any] | None, timing: dict[str, Any] | None, images: int) -> list[str]:
     measured = proof if proof and "top1" in proof else None
     return [
         artifact.file,
-        f"{measured['top1']:.1%}" if measured else "",
+        *([f"{measured['top1']:.1%}", accuracy_range(measured["top1"], images)] if measured else [""] * 2),
         f"{measured['agreement']:.1%}" if measured else "",
         f"{measured['max_probability_difference']:.1e}" if measured else "",
         f"{timing['inference']['p50_ms']:.2f}" if timing else "",
@@ -61,13 +66,20 @@ def _print_receipt(receipt: dict[str, Any]) -> None:
     for attempt in receipt["attempts"]:
         found, kept = attempt["measured"], receipt["kept"][attempt["file"]]
         is_kept = kept and (kept["rung"], kept["note"]) == (attempt["rung"], attempt["note"])
-        numbers = _accuracy(found) if found else [""] * 3
+        numbers = _accuracy(found, receipt["validation_images"]) if found else [""] * 4
         more = [f"{found['p50_ms']:.2f}", f"{found['size_bytes'] / 1e6:.2f}"] if found else [""] * 2
         unmeasured = "DOES NOT RUN" if attempt["problem"] else ""
         verdict = "inside" if attempt["passed"] else "OUTSIDE" if found else unmeasured
         name = f"{attempt['format']} {attempt['precision']}: {attempt['rung']} ({attempt['note']})"
         rows.append([name, *numbers, *more, f"{verdict}, kept" if is_kept else verdict])
-    print_table(["quantized", "top-1", "drop", "changed", "p50 ms", "MB", "bounds"], rows)
+    _print_results(["quantized", "top-1", _INTERVAL, "drop", "changed", "p50\nms", "MB", "bounds"], rows)
+
+
+def _print_results(columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table, without the column of intervals where there are none."""
+    place = columns.index(_INTERVAL)
+    shown = [number for number in range(len(columns)) if number != place or any(row[place] for row in rows)]
+    print_table([columns[n] for n in shown], [[row[n] for n in shown] for row in rows], widest=_WIDEST)
 
 
 def print_forecast(found: "Sequence[Forecast]") -> None:
@@ -77,10 +89,10 @@ def print_forecast(found: "Sequence[Forecast]") -> None:
     print(total_of(found))
 
 
-def _accuracy(found: dict[str, Any]) -> list[str]:
-    """Top-1, drop with its standard error, and the fraction of answers that change."""
+def _accuracy(found: dict[str, Any], images: int) -> list[str]:
+    """Top-1 and its interval, drop with its standard error, and the fraction of answers that change."""
     drop = f"{100 * found['drop']:.2f} ± {100 * found['drop_error']:.2f}"
-    return [f"{found['top1']:.1%}", drop, f"{found['flips']:.2%}"]
+    return [f"{found['top1']:.1%}", accuracy_range(found["top1"], images), drop, f"{found['flips']:.2%}"]
 
 
 def print_explanation(explained: dict[str, Any]) -> None:

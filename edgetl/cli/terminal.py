@@ -17,6 +17,8 @@ from edgetl.runs.reporter import Advance, Reporter
 __all__ = ["TerminalReporter", "print_json", "print_table"]
 
 _SECONDS_BETWEEN_LINES = 10.0
+_WHOLE = 20
+"""Letters of the longest word that is not broken where a table is too wide."""
 
 
 class TerminalReporter(Reporter):
@@ -68,15 +70,28 @@ def print_json(value: dict[str, Any]) -> None:
     print(json.dumps({"schema_version": 1, **value}, indent=1, ensure_ascii=False))
 
 
-def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """Write a table to standard output; numbers are aligned right."""
+def print_table(columns: list[str], rows: list[list[str]], *, widest: int | None = None) -> None:
+    """Write a table to standard output; numbers are aligned right, and single words are never broken.
+
+    Args:
+        columns: Their titles.
+        rows: A text for each column.
+        widest: Letters that a line may have at most; None for as many as the terminal has.
+    """
     table = Table(header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        numeric = bool(rows) and all(_is_number(row[number]) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        cells = [row[number] for row in rows]
+        numeric = bool(rows) and all(map(_is_number, cells))
+        whole = all(len(cell) <= _WHOLE and " " not in cell for cell in cells)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if widest:
+        # A log has no width of its own, for which Rich would take 80.
+        has_width = console.is_terminal or "COLUMNS" in os.environ
+        console.width = min(widest, console.width) if has_width else widest
+    console.print(table)
 
 
 def _is_number(text: str) -> bool:

@@ -31,7 +31,7 @@ def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
         ConfigError: The recipe asks for another preprocessing than the teacher's.
     """
     recipe, teachers = context.recipe, context.teachers
-    index = scan(_root(recipe), recipe.data, seed=recipe.seed, reporter=context.reporter)
+    index, validation = scan(_root(recipe), recipe.data, seed=recipe.seed, reporter=context.reporter)
     for teacher in teachers:
         check_teacher(teacher, index, recipe)
     if teachers:
@@ -51,6 +51,7 @@ def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
         details={
             "median_side": index.median_side,
             "unreadable": index.unreadable,
+            "validation": validation,
             "fingerprint": fingerprint(recipe),
         },
         facts={"contract": contract.to_dict()},

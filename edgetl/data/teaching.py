@@ -25,7 +25,7 @@ def check_teacher(teacher: RunFolder, index: ImageIndex, recipe: Recipe) -> None
     contract = teacher.contract
     _check_classes(contract, index, recipe.distill.class_map)
     _check_preprocessing(contract, recipe)
-    _check_unseen(teacher, index)
+    _check_unseen(teacher, index, recipe.seed)
 
 
 def check_agreement(teachers: Sequence[RunFolder]) -> None:
@@ -80,15 +80,18 @@ def _check_preprocessing(contract: Contract, recipe: Recipe) -> None:
             raise ConfigError(f"data.{field}", f"is {asked}, but the teacher was trained with {known}", hint=hint)
 
 
-def _check_unseen(teacher: RunFolder, index: ImageIndex) -> None:
+def _check_unseen(teacher: RunFolder, index: ImageIndex, seed: int) -> None:
     """Check that no test image is a training image of the teacher, since its accuracy would then mean nothing."""
     taught = read_index(teacher)
     seen = {sample.sha256 for split in ("train", "unlabelled") for sample in taught.split(split)}
     known = [sample.path for sample in index.split("test") if sample.sha256 in seen]
     if known:
+        its_seed = (teacher.stage("data") or {}).get("recipe", {}).get("seed", 0)
+        # With the same seed the folders differ: images have moved, or the splits are given here and were not there.
+        other = "Train a teacher on this folder, or take these images out of the test split"
+        cure = other if seed == its_seed else f"Split as it did, with --seed {its_seed}"
         raise DataError(
-            f"{index.root}: the teacher was trained on {len(known)} of this run's test images ({known[0]} ...). "
-            f"Split as it did, with --seed {(teacher.stage('data') or {}).get('recipe', {}).get('seed', 0)}"
+            f"{index.root}: the teacher was trained on {len(known)} of this run's test images ({known[0]} ...). {cure}"
         )
 
 

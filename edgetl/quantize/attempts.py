@@ -13,6 +13,7 @@ from edgetl.recipe.fields import Format, Scheme
 from edgetl.runs.quiet import quiet
 from edgetl.runs.reporter import Reporter
 from edgetl.runs.verdict import Limits
+from edgetl.runs.words import accuracy
 
 __all__ = ["Attempt", "Contender", "Trials"]
 
@@ -168,6 +169,6 @@ def _told(attempt: Attempt) -> str:
     found = attempt.judgement.score
     verdict = "" if attempt.passed else ", out of bounds"
     return (
-        f"{start}: top-1 {found.top1:.2%} (drop {100 * found.drop:.2f} ± {100 * found.drop_error:.2f} points),"
-        f" {found.flips:.2%} of the answers change{verdict}"
+        f"{start}: top-1 {accuracy(found.top1, found.images)}, drop {100 * found.drop:.2f} ± "
+        f"{100 * found.drop_error:.2f} points, {found.flips:.2%} of the answers change{verdict}"
     )

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from edgetl.devices.base import Device
 from edgetl.devices.measuring import median_ms, predict, time_model
 from edgetl.runs.files import shipped_bytes
+from edgetl.runs.intervals import wilson
 from edgetl.runs.verdict import Limits, Verdict
 
 __all__ = ["HeldOut", "Judge", "Judgement", "Score", "score"]
 
-_CONFIDENCE = 0.95
 _TIMED_IMAGES = 8
 _TELLING = 5
 """Images that the limit on the drop must be worth; below, one standard error would fail almost any file."""
@@ -76,11 +76,9 @@ def score(answers_NK: NDArray[np.float32], reference_NK: NDArray[np.float32], la
         reference_NK: The float network's.
         labels_N: True classes.
     """
-    from scipy.stats import binomtest
-
     best_N = np.where(np.isfinite(answers_NK).all(axis=1), answers_NK.argmax(axis=1), -1)
     flipped_N = best_N != reference_NK.argmax(axis=1)
-    interval = binomtest(int(flipped_N.sum()), len(labels_N)).proportion_ci(_CONFIDENCE, method="wilson")
+    flips_low, flips_high = wilson(int(flipped_N.sum()), len(labels_N))
     right_N, was_right_N = best_N == labels_N, reference_NK.argmax(axis=1) == labels_N
     change_N = was_right_N.astype(float) - right_N
     return Score(
@@ -88,8 +86,8 @@ def score(answers_NK: NDArray[np.float32], reference_NK: NDArray[np.float32], la
         drop=float(change_N.mean()),
         drop_error=float(change_N.std() / np.sqrt(len(labels_N))),
         flips=float(flipped_N.mean()),
-        flips_low=float(interval.low),
-        flips_high=float(interval.high),
+        flips_low=flips_low,
+        flips_high=flips_high,
         images=len(labels_N),
     )
 

@@ -159,7 +159,7 @@ def _qat(climb: Climb, family: Family) -> Iterator[Draft]:
         settings = SweepSettings(paired_width, family.ranges, in_float=family.in_float)
         plan = family.unscaled if family.width is paired_width else family.planner.plan(settings)
         plan, records = train_aware(climb.context, family.planner.graph_of(plan), plan)
-        note = f"{len(records)} epochs, val {records[-1]['val_top1']:.1%}"
+        note = f"{len(records)} epochs"
         climb.trained[family.in_float] = Draft(plan, note)
     yield climb.trained[family.in_float]
 

@@ -93,10 +93,10 @@ class DataConfig(Section):
     """Resampling filter of every resize, on the host and on the device."""
 
     val_fraction: float = Field(0.15, gt=0, lt=0.5)
-    """Part of an unsplit folder that goes to validation, as a fraction of 1."""
+    """Part of an unsplit folder, or of train/ unless val/ and test/ are given, for validation, as a fraction of 1."""
 
     test_fraction: float = Field(0.15, gt=0, lt=0.5)
-    """Part of an unsplit folder that goes to the test split, as a fraction of 1."""
+    """Part of an unsplit folder, or of train/ without val/ and test/, for the test split, as a fraction of 1."""
 
     max_unreadable: int = Field(0, ge=0)
     """Unreadable files that are named and left out; one more stops the run."""

@@ -37,6 +37,8 @@ def render_page(context: StageContext, sources: Sources, rows: Sequence[Row], pl
     )
     environment.filters |= {
         "percent": words.percent,
+        "accuracy": words.accuracy,
+        "accuracy_range": words.accuracy_range,
         "points": words.points,
         "milliseconds": words.milliseconds,
         "file_size": words.file_size,

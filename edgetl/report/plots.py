@@ -13,7 +13,7 @@ from edgetl.report.figures import PlotPoint, accuracy_latency_figure, front_of, 
 from edgetl.report.quantization import ladder_figure, ladder_height, sensitivity_figure, sensitivity_height
 from edgetl.report.rows import Row, short_names
 from edgetl.report.sources import Sources
-from edgetl.report.words import milliseconds, percent
+from edgetl.report.words import accuracy, milliseconds
 
 __all__ = ["Plot", "Plots", "draw_plots"]
 
@@ -56,11 +56,12 @@ def draw_plots(sources: Sources, rows: Sequence[Row], png: Path) -> Plots:
     """Draw what there is data for, and write the Pareto plot to `png` as well."""
     names, drawn = short_names(rows), [row for row in rows if row.proof and row.bench]
     points = [_point(row, names[row.file]) for row in drawn]
+    verify = sources.verify
     curves = {"student" if sources.teacher else "model": sources.student_epochs, "teacher": sources.teacher_epochs}
     trained = {name: epochs for name, epochs in curves.items() if epochs}
     with house_style():
         return Plots(
-            pareto=_pareto(points, sources.verify["reference"]["top1"], png) if points and sources.verify else None,
+            pareto=_pareto(points, verify, png) if points and verify else None,
             front=tuple(drawn[i].file for i in front_of(points)),
             training=_training(trained) if sources.student_epochs else None,
             ladder=_ladder(sources.quantize) if sources.quantize else None,
@@ -68,12 +69,12 @@ def draw_plots(sources: Sources, rows: Sequence[Row], png: Path) -> Plots:
         )
 
 
-def _pareto(points: Sequence[PlotPoint], reference_top1: float, png: Path) -> Plot:
+def _pareto(points: Sequence[PlotPoint], verify: dict[str, Any], png: Path) -> Plot:
     def draw(size: _Size) -> Figure:
-        return accuracy_latency_figure(points, reference_top1, size)
+        return accuracy_latency_figure(points, verify["reference"]["top1"], size)
 
     save_png(draw(_WIDE_PARETO), png)
-    tooltips = {point_id(i): _tooltip(point) for i, point in enumerate(points)}
+    tooltips = {point_id(i): _tooltip(point, verify["test_images"]) for i, point in enumerate(points)}
     return _both(draw, (_WIDE_PARETO, _NARROW_PARETO), "pareto", "Accuracy against latency of every artifact", tooltips)
 
 
@@ -137,6 +138,6 @@ def _point(row: Row, name: str) -> PlotPoint:
     )
 
 
-def _tooltip(point: PlotPoint) -> str:
+def _tooltip(point: PlotPoint, images: int) -> str:
     interval = f"{milliseconds(point.p50_low_ms)} to {milliseconds(point.p50_high_ms)}"
-    return f"{point.name}: top-1 {percent(point.top1)}, median {milliseconds(point.p50_ms)} ({interval})"
+    return f"{point.name}: top-1 {accuracy(point.top1, images)}, median {milliseconds(point.p50_ms)} ({interval})"

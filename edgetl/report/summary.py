@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetl.bench.recommend import advice, recommend
+from edgetl.data.index import read_index
 from edgetl.recipe.fields import Recipe
 from edgetl.report.rows import Row
 from edgetl.report.sources import Sources
-from edgetl.report.words import file_size, milliseconds, percent, points, probability_difference
+from edgetl.report.words import accuracy_range, file_size, milliseconds, percent, points, probability_difference
 from edgetl.runs.stage import StageContext
 
 __all__ = ["Headline", "Tile", "headline_tiles", "student_name", "teacher_name", "verdict"]
@@ -103,7 +104,7 @@ def headline_tiles(context: StageContext, sources: Sources, rows: Sequence[Row])
     """One tile for each number that is available."""
     return [
         *_student_tile(context, sources),
-        *_teacher_tile(context),
+        *_teacher_tile(context, sources),
         *_control_tile(sources),
         *_bench_tiles(sources, [row for row in rows if row.bench and not row.failed]),
         *_drop_tile(rows),
@@ -115,16 +116,23 @@ def _student_tile(context: StageContext, sources: Sources) -> list[Tile]:
         return []
     reference = sources.verify["reference"]
     title = "Student top-1" if teacher_name(context) else "Top-1"
-    return [Tile(title, percent(reference["top1"]), f"{student_name(context)}, {reference['runtime']}")]
+    made = f"{student_name(context)}, {reference['runtime']}"
+    return [_accuracy_tile(title, reference["top1"], sources.verify["test_images"], made)]
 
 
-def _teacher_tile(context: StageContext) -> list[Tile]:
+def _accuracy_tile(title: str, top1: float, images: int, note: str) -> Tile:
+    interval = accuracy_range(top1, images)
+    return Tile(title, percent(top1), f"95 % interval {interval}; {note}" if interval else note)
+
+
+def _teacher_tile(context: StageContext, sources: Sources) -> list[Tile]:
     teachers = _teachers(context)
     if not teachers:
         return []
     together = context.folder.manifest["lineage"].get("ensemble_test_top1")
     top1 = teachers[0]["test_top1"] if together is None else together
-    return [Tile("Teacher top-1", percent(top1), f"{teacher_name(context)}, same test images")]
+    images = sources.verify["test_images"] if sources.verify else len(read_index(context.folder).split("test"))
+    return [_accuracy_tile("Teacher top-1", top1, images, f"{teacher_name(context)}, same test images")]
 
 
 def _control_tile(sources: Sources) -> list[Tile]:

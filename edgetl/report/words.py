@@ -1,6 +1,17 @@
 """Numbers as people read them."""
 
-__all__ = ["file_size", "milliseconds", "percent", "points", "probability_difference", "seconds"]
+from edgetl.runs.intervals import accuracy_interval
+
+__all__ = [
+    "accuracy",
+    "accuracy_range",
+    "file_size",
+    "milliseconds",
+    "percent",
+    "points",
+    "probability_difference",
+    "seconds",
+]
 
 _THIN = "\u202f"
 """A narrow space that keeps a number and its unit on one line."""
@@ -9,6 +20,18 @@ _THIN = "\u202f"
 def percent(fraction: float, digits: int = 2) -> str:
     """`0.9852` as `98.52 %`."""
     return f"{100 * fraction:.{digits}f}{_THIN}%"
+
+
+def accuracy(top1: float, images: int) -> str:
+    """`94.12 % (89.2 to 96.9 %)`: in percent, with its 95 % interval if it was measured on few images."""
+    interval = accuracy_range(top1, images)
+    return f"{percent(top1)} ({interval})" if interval else percent(top1)
+
+
+def accuracy_range(top1: float, images: int) -> str:
+    """The interval alone; empty where `accuracy` has none."""
+    interval = accuracy_interval(top1, images)
+    return f"{100 * interval[0]:.1f} to {percent(interval[1], 1)}" if interval else ""
 
 
 def points(fraction: float) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from edgetl.recipe.fields import Format, Precision
-from edgetl.runs.reports import problem_in
+from edgetl.runs.reports import Fraction, problem_in
 
 __all__ = ["MANIFEST_SCHEMA", "ROLES", "Role", "problem_of"]
 
@@ -109,12 +109,12 @@ class _Teacher(_Open):
     run: str
     model: str
     weights_sha256: _Sha256
-    test_top1: _Finite
+    test_top1: Fraction
 
 
 class _Lineage(_Open):
     teachers: list[_Teacher] = []
-    ensemble_test_top1: _Finite | None = None
+    ensemble_test_top1: Fraction | None = None
     unlabelled_images: int = 0
 
 

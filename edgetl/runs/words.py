@@ -1,6 +1,8 @@
 """Numbers as people say them."""
 
-__all__ = ["duration"]
+from edgetl.runs.intervals import accuracy_interval
+
+__all__ = ["accuracy", "accuracy_range", "duration"]
 
 
 def duration(seconds: float) -> str:
@@ -9,3 +11,15 @@ def duration(seconds: float) -> str:
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def accuracy(top1: float, images: float) -> str:
+    """`94.1% (89.2 to 96.9%)`: a fraction of 1 in percent, with its 95 % interval if it was measured on few images."""
+    interval = accuracy_range(top1, images)
+    return f"{top1:.1%} ({interval})" if interval else f"{top1:.1%}"
+
+
+def accuracy_range(top1: float, images: float) -> str:
+    """The interval alone; empty where `accuracy` has none."""
+    interval = accuracy_interval(top1, images)
+    return f"{100 * interval[0]:.1f} to {interval[1]:.1%}" if interval else ""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from edgetl.recipe.fields import Precision
 from edgetl.runs.artifact import EXACT
+from edgetl.runs.intervals import wilson
 from edgetl.runs.verdict import Limits, Verdict
 
 __all__ = ["Comparison", "Tolerance", "compare", "top1_of"]
@@ -32,6 +33,10 @@ class Comparison:
 
     top1: float
     """Fraction of images whose best class is the true one."""
+
+    top1_low: float
+    top1_high: float
+    """95 % interval of `top1` (Wilson)."""
 
     agreement: float
     """Fraction of images, ties left out, where both have the same best class."""
@@ -83,9 +88,13 @@ def compare(
     best_N, trained_N = _best(outputs_NK), _best(reference_NK)
     counts_N = _gaps(reference_NK) >= _tie_gap(precision, tolerance)
     agreed_N = (best_N == trained_N) & (best_N >= 0)
-    top1, drop = float((best_N == labels_N).mean()), top1_of(reference_NK, labels_N)
+    right_N = best_N == labels_N
+    top1, drop = float(right_N.mean()), top1_of(reference_NK, labels_N)
+    top1_low, top1_high = wilson(int(right_N.sum()), len(labels_N))
     found = Comparison(
         top1=top1,
+        top1_low=top1_low,
+        top1_high=top1_high,
         agreement=float(agreed_N[counts_N].mean()) if counts_N.any() else 0.0,
         ties_left_out=int((~counts_N).sum()),
         flips=float((~agreed_N).mean()),

@@ -14,6 +14,7 @@ from edgetl.quantize.schema import shortfalls_of
 from edgetl.runner.contract import Contract
 from edgetl.runs.artifact import EXACT, Artifact
 from edgetl.runs.files import write_json
+from edgetl.runs.intervals import wilson
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.runs.verdict import Limits, Verdict
 from edgetl.verify.comparison import Tolerance, compare, top1_of
@@ -60,7 +61,7 @@ def run(context: StageContext) -> StageResult:
     report = {
         "schema_version": VERIFY_SCHEMA,
         "test_images": len(files),
-        "reference": {"runtime": runtime, "top1": top1_of(reference_NK, labels_N)},
+        "reference": {"runtime": runtime, **_accuracy(top1_of(reference_NK, labels_N), len(files))},
         "artifacts": entries,
         "passed": all(entry["verdict"]["status"] == "PASS" for entry in entries),
     }
@@ -87,6 +88,12 @@ def _forward(context: StageContext, model: "torch.nn.Module", images: NDArray[np
     with context.reporter.library("verification inference"), torch.inference_mode():
         probabilities_NK: NDArray[np.float32] = model(torch.from_numpy(images)).numpy()
     return probabilities_NK
+
+
+def _accuracy(top1: float, images: int) -> dict[str, float]:
+    """An accuracy with its 95 % interval."""
+    low, high = wilson(round(top1 * images), images)
+    return {"top1": top1, "top1_low": low, "top1_high": high}
 
 
 def _predict(

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from edgetl.chain.forecast import forecast, total_of
 from edgetl.chain.plan import plan, plan_finetuning
 from edgetl.chain.preflight import check
 from edgetl.chain.running import execute
+from edgetl.chain.stages import STAGES
 from edgetl.errors import MissingExtra, RunFolderError
 from edgetl.runs import installed
 from edgetl.runs.lock import hold
 from edgetl.runs.reporter import Reporter
+from edgetl.runs.stage import StageResult
 
 HOLDER = """
 import sys
@@ -40,6 +43,21 @@ def user_cache(tmp_path_factory):
 def teacher(tmp_path_factory, tmp_path):
     """A trained network that a test may change."""
     return Path(shutil.copytree(small_run.trained(tmp_path_factory.getbasetemp()), tmp_path / "trained"))
+
+
+def test_a_stage_says_its_accuracies_in_percent_with_the_interval_of_their_split(teacher, monkeypatch):
+    found = {"test_top1": 253 / 269, "test_loss": 0.21142, "val_top1": 1.0, "reference_top1": 0.5}
+    fake = replace(STAGES["finetune"], load=lambda: lambda _: StageResult(metrics=found))
+    monkeypatch.setitem(STAGES, "finetune", fake)
+    manifest = json.loads((teacher / "manifest.json").read_text())
+    manifest["stages"]["data"]["metrics"]["val_images"] = 36
+    (teacher / "manifest.json").write_text(json.dumps(manifest))
+    heard = Heard()
+    small_run.made(small_run.recipe(), teacher, "teacher", ("finetune",), heard, again=("finetune",))
+    assert heard.lines[-1].partition("; ")[2] == (
+        "test top-1 94.1% (90.6 to 96.3%), test loss 0.2114, val top-1 100.0% (90.4 to 100.0%),"
+        " reference top-1 50.0% (43.9 to 55.7%)"
+    )
 
 
 @pytest.fixture

@@ -80,6 +80,6 @@ def open_folder(heard: Listener) -> Scan:
     """Scan a folder as the data stage does."""
 
     def open_it(path: Path, *, seed: int = 0, **options: object) -> ImageIndex:
-        return scan(path, DataConfig.model_validate(options), seed=seed, reporter=heard)
+        return scan(path, DataConfig.model_validate(options), seed=seed, reporter=heard)[0]
 
     return open_it

@@ -66,7 +66,7 @@ def test_a_cache_that_cannot_be_written_is_named_with_the_cure(cache):
 
 
 def test_the_set_is_divided_70_15_15_with_no_image_twice(digits):
-    index = scan(digits, DataConfig(), seed=0, reporter=Reporter())
+    index, _ = scan(digits, DataConfig(), seed=0, reporter=Reporter())
     assert index.labels == tuple("0123456789")
     assert [len(index.split(name)) for name in ("train", "val", "test")] == [1259, 269, 269]
     assert len({sample.sha256 for sample in index.samples}) == 1797

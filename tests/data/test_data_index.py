@@ -52,7 +52,7 @@ def test_a_removed_file_and_a_moved_folder_are_named_with_the_cure(pets, open_fo
 
 
 def test_a_run_on_the_embedded_set_opens_where_the_set_was_never_made(digits, run, tmp_path, monkeypatch):
-    index = scan(digits, DataConfig(), seed=0, reporter=Reporter())
+    index, _ = scan(digits, DataConfig(), seed=0, reporter=Reporter())
     folder = written(index, run)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
     again = read_index(folder)

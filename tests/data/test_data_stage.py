@@ -49,6 +49,7 @@ def test_it_writes_index_labels_and_contract(pets, stage):
     assert result.metrics == {"train_images": 11, "val_images": 3, "test_images": 3, "classes": 2}
     contract = Contract.from_dict(folder.manifest["contract"])
     assert (contract.labels, contract.height, contract.crop_fraction) == (("cat", "dog"), 32, 1.0)
+    assert result.details["validation"] == "taken from train"
 
 
 def test_the_word_digits_is_the_embedded_set_even_beside_such_a_folder(pets, digits, stage, monkeypatch):
@@ -71,6 +72,27 @@ def test_a_teacher_that_was_trained_on_this_runs_test_images_is_refused(pets, st
     other = recipe_for(pets).model_copy(update={"seed": 1})
     with pytest.raises(DataError, match=r"the teacher was trained on \d of this run's test images \(\w+/.*--seed 0"):
         stage(other, teachers=[teacher])
+
+
+def test_where_the_seeds_are_equal_the_cure_is_another_teacher(pets, stage, paint):
+    teacher, _ = stage(recipe_for(pets), name="teacher")
+    for label in ("cat", "dog"):
+        paint(f"train/{label}", 4)
+        (pets / "val").mkdir(exist_ok=True)
+        (pets / label).rename(pets / "val" / label)
+    with pytest.raises(DataError) as caught:
+        stage(recipe_for(pets), teachers=[teacher])
+    assert "the teacher was trained on 11 of this run's test images (val/cat/" in str(caught.value)
+    assert str(caught.value).endswith("Train a teacher on this folder, or take these images out of the test split")
+
+
+def test_a_teacher_of_the_same_train_and_val_folders_is_accepted_whatever_its_seed(pets, stage, paint):
+    for label in ("cat", "dog"):
+        shutil.rmtree(pets / label)
+        paint(f"train/{label}", 8)
+        paint(f"val/{label}", 2)
+    teacher, _ = stage(recipe_for(pets), name="teacher")
+    stage(recipe_for(pets).model_copy(update={"seed": 1}), teachers=[teacher])
 
 
 def test_a_teacher_of_other_classes_is_refused_by_name(pets, stage, paint):

@@ -51,6 +51,36 @@ def test_the_page_says_what_the_run_folder_says(make_run, page_of):
     assert "learning_rate" not in text, "no stage of this run has read it"
 
 
+def test_an_accuracy_on_few_images_has_its_interval_wherever_it_is_written(make_run, page_of):
+    text = readable(page_of(make_run()))
+    for words in (
+        '90.00 %</dd> <dd class="note">95 % interval 59.6 to 98.2 %; mobilenetv2_100, torch 2.13.0</dd>',
+        '95.00 %</dd> <dd class="note">95 % interval 72.2 to 100.0 %; resnet50, same test images</dd>',
+        "Below each top-1 is its 95 % interval, since 10 test images are few.",
+        '<td data-name="Top-1">80.00 %<small>49.0 to 94.3 %</small></td>',
+        '<td data-name="Top-1">88.00 %<small>86.1 to 89.7 %</small></td>',
+        "<title>ONNX w8a8: top-1 80.00 % (49.0 to 94.3 %), median 1.23 ms",
+    ):
+        assert words in text
+
+
+def test_before_the_proof_the_teachers_interval_is_that_of_the_test_split(make_run, page_of):
+    text = readable(page_of(make_run(without=("verify.json",))))
+    assert "95 % interval 72.2 to 100.0 %; resnet50, same test images" in text
+
+
+def test_an_accuracy_on_many_images_stands_alone(make_run, page_of):
+    context = rewrite(make_run(), "verify.json", lambda proof: proof.update(test_images=2000))
+    context = rewrite(context, "quantize.json", lambda receipt: receipt.update(validation_images=2000))
+    text = readable(page_of(context))
+    assert '<dd class="note">mobilenetv2_100, torch 2.13.0</dd>' in text
+    assert "Below each top-1" not in text
+    assert '<td data-name="Top-1">80.00 %</td>' in text
+    assert '<td data-name="Top-1">88.00 %</td>' in text
+    assert "<title>ONNX w8a8: top-1 80.00 %, median 1.23 ms" in text
+    assert "gets 90.13 % of them right" in text
+
+
 def test_latencies_of_another_machine_are_not_passed_off_as_the_targets(make_run, page_of):
     text = readable(page_of(make_run()))
     assert "Measured on this machine: Some CPU (x86_64, 4 cores, avx2), 4 threads" in text
@@ -126,7 +156,7 @@ def test_the_receipt_of_quantization_is_shown(make_run, page_of):
     text = readable(page_of(make_run()))
     section = text[text.index('id="quantization"') : text.index('id="explain"')]
     for words in (
-        "1,234 validation images. The float network gets 90.13 % of them right",
+        "1,234 validation images. The float network gets 90.13 % (88.3 to 91.7 %) of them right",
         "Allowed: 1.00 points of top-1 and 5.00 % changed answers",
         "top-1 differs by 0.67 points",
         "Something to know.",

@@ -182,6 +182,7 @@ MODEL = {"library": "timm", "name": "resnet18", "num_classes": 4, "image_size": 
         (("contract",), {"schema_version": 1}),
         (("contract",), 5),
         (("lineage",), {"teachers": [{"run": "teacher"}]}),
+        (("lineage",), {"ensemble_test_top1": 1.5}),
         (("surprise",), 1),
     ],
 )

@@ -9,6 +9,7 @@ import tiny
 import tiny_run
 
 from edgetl.errors import RunFolderError, RunnerFailed
+from edgetl.runs.intervals import wilson
 from edgetl.runs.verdict import Limits
 from edgetl.verify import stage as verify
 from edgetl.verify.comparison import Tolerance, compare
@@ -76,6 +77,7 @@ def test_a_drop_of_exactly_the_limit_passes_and_one_image_more_fails():
     worse_NK[60:62] = np.roll(worse_NK[60:62], 1, axis=1)
     found = compared(worse_NK, precision="w8a8", labels_N=labels_N)
     assert (found.top1, found.drop, found.verdict.reasons) == (0.69, pytest.approx(0.01), ())
+    assert (found.top1_low, found.top1_high) == wilson(138, 200)
     worse_NK[62] = np.roll(worse_NK[62], 1)
     found = compared(worse_NK, precision="w8a8", labels_N=labels_N)
     assert found.verdict.reasons == ("top-1 drops by 1.50% (allowed: 1.00%)",)
@@ -187,6 +189,8 @@ def test_every_artifact_of_a_run_is_proven_from_the_raw_files(tmp_path):
     assert (result.failure, report["passed"], report["test_images"]) == ("", True, tiny_run.TEST_IMAGES)
     assert report["reference"]["runtime"].startswith("torch 2")
     assert report["reference"]["top1"] == result.metrics["reference_top1"] == 0.9
+    interval = wilson(round(0.9 * tiny_run.TEST_IMAGES), tiny_run.TEST_IMAGES)
+    assert (report["reference"]["top1_low"], report["reference"]["top1_high"]) == interval
     entries = report["artifacts"]
     names = ["model.fp32.onnx", "model.fp32.xml", "model.fp32.tflite", "model.w8a8.tflite"]
     assert [each["file"] for each in entries] == names
