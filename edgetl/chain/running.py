@@ -126,7 +126,7 @@ def _run_stage(stage: Stage, setting: Setting, *, again: bool) -> None:
         context.reporter.say(f"{title}: nothing has changed")
     elif processes.first:
         record = _make(stage, setting, own)
-        context.reporter.say(f"{title}: done in {record['seconds']:.1f} s{_numbers(record['metrics'], folder)}")
+        context.reporter.say(f"{title}: done in {record['seconds']:.1f} s{_numbers(record, folder)}")
     elif stage.together:
         stage.load()(own)
     if processes.count > 1:
@@ -190,9 +190,11 @@ def _storage_fault(cause: Exception, place: Path) -> StorageFault | None:
     return None
 
 
-def _numbers(metrics: dict[str, float], folder: RunFolder) -> str:
+def _numbers(record: dict[str, Any], folder: RunFolder) -> str:
     images = folder.manifest["metrics"].get("data", {})
-    shown = [_number(name, value, images) for name, value in metrics.items()]
+    if "learned" in record:  # by cross-validation, more images than those of the split may have judged
+        images = images | {"val_images": record["learned"]["val_images"]}
+    shown = [_number(name, value, images) for name, value in record["metrics"].items()]
     return f"; {', '.join(shown[:4])}" if shown else ""
 
 

@@ -46,7 +46,7 @@ def write_trained(
     score = evaluate(classifier, index, "test", context, torch.device("cpu"))
     return StageResult(
         metrics={"test_top1": score.top1, "test_loss": score.loss, "val_top1": outcome.val_top1},
-        details={"learned": outcome.learned},
+        details={"learned": {**outcome.learned, "val_images": outcome.val_images}},
         facts={"model": model, "lineage": lineage or {}},
     )
 

@@ -2,6 +2,7 @@
 
 import math
 
+from edgetl.data.division import validation_origin
 from edgetl.data.grid import ViewGrid
 from edgetl.data.index import ImageIndex
 from edgetl.data.views import Views
@@ -72,7 +73,7 @@ def open_task(
     recipe, contract = context.recipe, context.contract
     learned, judged = index.split("train"), index.split("val")
     images = len(learned) + len(judged)
-    crosses = (context.folder.stage("data") or {}).get("validation") != "given" and images <= _MOST_CROSSED
+    crosses = validation_origin(context.folder) != "given" and images <= _MOST_CROSSED
     views = max(1, min(_MOST_VIEWS, _ENOUGH_VIEWS // images))
     grid = ViewGrid(
         index,

@@ -95,7 +95,7 @@ def test_auto_keeps_the_head_where_little_is_left_to_win(learn):
     assert learned["strategy"] == "features"
     assert "too few mistakes" in learned["reason"]
     assert run.weights_sha256 == alone.weights_sha256
-    assert learned["probe"]["val_images"] == VAL_IMAGES, "cross-validation judges every image of train and val"
+    assert learned["val_images"] == VAL_IMAGES, "cross-validation judges every image of train and val"
 
 
 def test_auto_drops_a_training_that_is_no_better(learn):
