@@ -15,6 +15,7 @@ _PLACES = {
     "data": "data.path",
     "teacher": "teacher.model",
     "teacher_weights": "teacher.weights",
+    "strategy": "teacher.strategy",
     "student": "student.model",
     "formats": "export.formats",
     "scheme": "quantize.scheme",

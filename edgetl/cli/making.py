@@ -8,7 +8,7 @@ import typer
 from edgetl.cli import options
 from edgetl.cli.app import app
 from edgetl.cli.flags import asked_recipe, recipe_fields
-from edgetl.cli.session import print_plan_and_recipe, session, show, show_forecast
+from edgetl.cli.session import print_plan_and_recipe, session, show, show_forecast, show_stages
 
 if TYPE_CHECKING:
     from edgetl.chain.plan import PlannedRun
@@ -95,6 +95,10 @@ def finetune(
     model: Annotated[str | None, typer.Option(help="Model name: an alias, a timm name or torchvision:NAME.")] = None,
     data: options.Data = None,
     weights: options.Weights = None,
+    strategy: options.Strategy = None,
+    list_stages: Annotated[
+        bool, typer.Option("--list-stages", help="Print the network's stages, any of which 'partial' can start at.")
+    ] = False,
     out: options.Out = None,
     seed: options.Seed = None,
     settings: options.Set = None,
@@ -107,8 +111,11 @@ def finetune(
     from edgetl.chain.api import default_out
     from edgetl.chain.plan import plan_finetuning
 
-    flags = recipe_fields(data=data, teacher=model, teacher_weights=weights, seed=seed)
+    flags = recipe_fields(data=data, teacher=model, teacher_weights=weights, strategy=strategy, seed=seed)
     asked = asked_recipe(recipe, flags, settings)
+    if list_stages:
+        show_stages(asked.teacher, asked.data.image_size if data or recipe else "auto", json)
+        raise typer.Exit
     place = out or default_out(asked, asked.teacher.model)
     _make(plan_finetuning(asked, place), asked, json, print_config, dry_run, force)
 

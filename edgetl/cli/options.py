@@ -21,6 +21,7 @@ __all__ = [
     "Run",
     "Seed",
     "Set",
+    "Strategy",
     "Student",
     "Target",
     "Teacher",
@@ -28,13 +29,13 @@ __all__ = [
     "Weights",
 ]
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as 'run', 'distill' or 'finetune' makes one.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by 'run', 'distill' or 'finetune'.")]
 Data = Annotated[
     str | None, typer.Option(help="Folder of class folders, with or without train/val/test below it; or 'digits'.")
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(metavar="default|none|FILE", help="Pretrained, random, or a .safetensors file for what is trained."),
+    typer.Option(metavar="default|none|FILE", help="Pretrained, random, or a .safetensors file for the network."),
 ]
 Out = Annotated[Path | None, typer.Option(help="Run folder to write; runs/DATA-MODEL if left out.")]
 Seed = Annotated[int | None, typer.Option(help="Seeds the split, the views and the initial weights.")]
@@ -43,7 +44,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Target = Annotated[str | None, typer.Option(help="Device to export for; 'edgetl targets' lists them.")]
 Formats = Annotated[str | None, typer.Option("--format", metavar="F,F", help="Any of onnx,tflite,openvino.")]
 Teacher = Annotated[
-    str | None, typer.Option(help="Model name, or run folders of trained teachers (several, with commas, as one).")
+    str | None,
+    typer.Option(help="Model name, or run folders of trained teachers; several, separated by commas, act as one."),
 ]
 Student = Annotated[str | None, typer.Option(help="Model name: an alias, a timm name or torchvision:NAME.")]
 RecipeFile = Annotated[
@@ -64,7 +66,15 @@ Control = Annotated[
 ]
 Prune = Annotated[
     float | None,
-    typer.Option(metavar="FRACTION", help="Prune the student to this part of its latency, measured here: 0.6."),
+    typer.Option(
+        metavar="FRACTION", help="Prune the student to this fraction of its latency, measured here, such as 0.6."
+    ),
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|features|partial|gradual|full|lpft", help="How much is trained; 'auto' tries, and keeps the best."
+    ),
 ]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the recipe that would run, and stop.")]
 DryRun = Annotated[

@@ -1,7 +1,7 @@
 """A run's results for people: one line per artifact, the receipt of quantization, reasons, a forecast."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +17,10 @@ from edgetl.runs.folder import RunFolder
 from edgetl.runs.words import accuracy_range
 from edgetl.verify.schema import read_proof
 
-__all__ = ["print_explanation", "print_forecast", "print_run"]
+if TYPE_CHECKING:
+    from edgetl.zoo.stages import NetworkStage
+
+__all__ = ["print_explanation", "print_forecast", "print_run", "print_stages"]
 
 _VERDICTS = {"PASS": "proven", "FAIL": "FAILED", "INCONCLUSIVE": "undecided"}
 _INTERVAL = "95%\ninterval"
@@ -80,6 +83,21 @@ def _print_results(columns: list[str], rows: list[list[str]]) -> None:
     place = columns.index(_INTERVAL)
     shown = [number for number in range(len(columns)) if number != place or any(row[place] for row in rows)]
     print_table([columns[n] for n in shown], [[row[n] for n in shown] for row in rows], widest=_WIDEST)
+
+
+def print_stages(stages: "Sequence[NetworkStage]") -> None:
+    """Write a line for each stage of a network: output, parameters and its part of the multiplications."""
+    whole = sum(stage.multiply_adds for stage in stages)
+    rows = [
+        [
+            stage.name,
+            " x ".join(map(str, stage.output_shape)),
+            f"{stage.parameters / 1e6:.2f}",
+            f"{stage.multiply_adds / whole:.0%}",
+        ]
+        for stage in stages
+    ]
+    print_table(["stage", "output", "million parameters", "of the work"], rows)
 
 
 def print_forecast(found: "Sequence[Forecast]") -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,14 @@ from edgetl.errors import ProofFailed
 
 if TYPE_CHECKING:
     from edgetl.chain.plan import PlannedRun
-    from edgetl.recipe.fields import Recipe
+    from edgetl.recipe.fields import Recipe, TeacherConfig
     from edgetl.runs.folder import RunFolder
     from edgetl.runs.reporter import Reporter
 
-__all__ = ["print_plan_and_recipe", "session", "show", "show_forecast"]
+__all__ = ["print_plan_and_recipe", "session", "show", "show_forecast", "show_stages"]
 
 _INTERRUPTED = 130
+_CLASSES = 2  # of a network whose stages are listed; they are the same for any number
 
 
 @contextmanager
@@ -81,3 +83,20 @@ def show_forecast(planned: "Sequence[PlannedRun]", reporter: "Reporter", json: b
         print_json({"forecast": [each.to_dict() for each in found]})
     else:
         print_forecast(found)
+
+
+def show_stages(config: "TeacherConfig", image_size: int | str, json: bool) -> None:
+    """List the stages of a network, from its input to its head."""
+    from edgetl.cli.results import print_stages
+    from edgetl.cli.terminal import print_json
+    from edgetl.zoo.build import build_classifier, native_input
+    from edgetl.zoo.stages import stages_of
+
+    size = native_input(config).native_size if image_size == "auto" else int(image_size)
+    plain = config.model_copy(update={"weights": "none", "small_images": "keep"})
+    classifier, _ = build_classifier(plain, _CLASSES, size, seed=0)
+    stages = stages_of(classifier, _CLASSES, size)
+    if json:
+        print_json({"stages": [asdict(stage) for stage in stages]})
+    else:
+        print_stages(stages)

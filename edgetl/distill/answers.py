@@ -56,22 +56,39 @@ class Answers:
 
     stores: Sequence[AnswerStores]
     classes: int
+    first_row: int = 0
+    """Row of the first augmented view."""
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """The mean of the teachers' logits, `float32 (N, K)`."""
         every = [torch.from_numpy(self._one(each, batch)) for each in self.stores]
         return every[0] if len(every) == 1 else torch.stack(every).mean(0)
 
+    def everything(self) -> NDArray[np.float32]:
+        """The mean of the teachers' logits of all views of all images, `(R, N, K)`."""
+        every = [self._decoded(each, each.logits.read()) for each in self.stores]
+        mean_RNK: NDArray[np.float32] = np.mean(every, axis=0, dtype=np.float32)
+        return mean_RNK
+
     def features(self, batch: Batch) -> torch.Tensor:
         """The only teacher's features, `float32 (N, D)`."""
         (only,) = self.stores
         if only.features is None:
             raise RuntimeError("the teacher was not asked for features")
-        return torch.from_numpy(_rows(only.features, batch)).float()
+        return torch.from_numpy(self._rows(only.features, batch)).float()
 
     def _one(self, stores: AnswerStores, batch: Batch) -> NDArray[np.float32]:
-        rows_NW = _rows(stores.logits, batch)
-        return decoded(rows_NW, self.classes) if stores.is_sparse else rows_NW.astype(np.float32)
+        return self._decoded(stores, self._rows(stores.logits, batch))
+
+    def _decoded(self, stores: AnswerStores, numbers: NDArray[Any]) -> NDArray[np.float32]:
+        if not stores.is_sparse:
+            return numbers.astype(np.float32)
+        flat = decoded(np.ascontiguousarray(numbers).reshape(-1, numbers.shape[-1]), self.classes)
+        return flat.reshape(*numbers.shape[:-1], self.classes)
+
+    def _rows(self, store: ArrayStore, batch: Batch) -> NDArray[Any]:
+        found: NDArray[Any] = store.read()[self.first_row + batch.view, batch.positions_N.cpu().numpy()]
+        return found
 
 
 def answer_stores(
@@ -197,8 +214,3 @@ def _check_same(store: ArrayStore) -> None:
                 f"{store.folder}: holds answers {names[key]} ({key} {str(found)[:_SHOWN]}, here {str(value)[:_SHOWN]})."
                 " Give another folder with --set distill.cache=..., or leave it out"
             )
-
-
-def _rows(store: ArrayStore, batch: Batch) -> NDArray[Any]:
-    found: NDArray[Any] = store.read()[batch.view, batch.positions_N.cpu().numpy()]
-    return found

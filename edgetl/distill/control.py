@@ -1,27 +1,32 @@
 """The control run: did the teacher help?
 
 For each seed, the student is trained with and without the teacher: from the same start, on as many batches, with the
-images in the same order. Without the teacher it sees a new view in every epoch, since it needs no answers.
+images in the same order. Without the teacher it sees a new view in every epoch, since it needs no answers; a pretrained
+student, which learns from stored activations, sees the same views.
 """
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edgetl.data.index import read_index
 from edgetl.data.loader import Order
 from edgetl.distill.estimate import say_what_to_expect
-from edgetl.distill.lesson import Lesson, open_lesson
+from edgetl.distill.lesson import Lesson, open_lesson, teachers_of
 from edgetl.distill.paired import paired_gain
+from edgetl.distill.pretrained import tasks_of, why_in_full
 from edgetl.distill.schema import CONTROL_FILE, CONTROL_SCHEMA
 from edgetl.runs.files import write_atomic
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.evaluation import evaluate
 from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Training, fit
+from edgetl.train.transfer import transfer
 from edgetl.zoo.build import build_classifier, load_classifier
 from edgetl.zoo.classifier import Classifier
 
@@ -32,15 +37,10 @@ _NAME = "control"
 
 def run(context: StageContext) -> StageResult:
     """Train `recipe.control.seeds` students with and without the teacher; writes `control.json`."""
-    lesson = open_lesson(context, _NAME)
     first = context.recipe.seed
     seeds = range(first, first + context.recipe.control.seeds)
-    if context.processes.first:
-        say_what_to_expect(lesson, _student(lesson, first), students=2 * len(seeds) - 1)
-    if len(seeds) > 1:
-        lesson.prepare()
-    taught_SN = np.stack([_taught(lesson, seed) for seed in seeds])
-    alone_SN = np.stack([_alone(lesson, seed) for seed in seeds])
+    in_full = why_in_full(*_student(context, first), context)
+    taught_SN, alone_SN = (_compare_in_full if in_full else _compare_from_probe)(context, seeds)
     gain = paired_gain(taught_SN, alone_SN)
     found = {
         "schema_version": CONTROL_SCHEMA,
@@ -56,18 +56,43 @@ def run(context: StageContext) -> StageResult:
     return StageResult(metrics={"gain_points": gain.points, "gain_low": gain.low, "gain_high": gain.high})
 
 
+def _compare_in_full(context: StageContext, seeds: range) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether students that are trained in full are right with and without the teacher, per seed and test image."""
+    lesson = open_lesson(context, _NAME)
+    if context.processes.first:
+        say_what_to_expect(lesson, _student(context, seeds[0])[0], students=2 * len(seeds) - 1)
+    if len(seeds) > 1:
+        lesson.prepare()
+    return np.stack([_taught(lesson, seed) for seed in seeds]), np.stack([_alone(lesson, seed) for seed in seeds])
+
+
+def _compare_from_probe(context: StageContext, seeds: range) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The same of pretrained students, each of which starts from its own probe."""
+    teachers, index = teachers_of(context), read_index(context.folder)
+    found: dict[str, list[NDArray[np.bool_]]] = {"taught": [], "alone": []}
+    for seed in seeds:
+        for number, (way, right) in enumerate(found.items()):
+
+            def train(student: Classifier, place: str, number: int = number, seed: int = seed) -> None:
+                transfer(tasks_of(student, teachers, index, context, name=place, seed=seed)[number])
+
+            right.append(_once(context, f"{way}-{seed}", seed, train))
+    return np.stack(found["taught"]), np.stack(found["alone"])
+
+
 def _taught(lesson: Lesson, seed: int) -> NDArray[np.bool_]:
     """Whether a student with the teacher is right, per test image; the student of the first seed is the run's own."""
-    if seed == lesson.context.recipe.seed:
-        return _right(load_classifier(lesson.context.folder), lesson)
+    context = lesson.context
+    if seed == context.recipe.seed:
+        return _right(load_classifier(context.folder), context)
     title = f"With the teacher, seed {seed}"
-    return _once(lesson, f"taught-{seed}", seed, lambda student, place: lesson.teach(student, seed, place, title))
+    return _once(context, f"taught-{seed}", seed, lambda student, place: lesson.teach(student, seed, place, title))
 
 
 def _alone(lesson: Lesson, seed: int) -> NDArray[np.bool_]:
     """Whether a student without the teacher is right, per test image."""
-    training = _without_teacher(lesson, seed)
-    return _once(lesson, f"alone-{seed}", seed, lambda student, _: fit(student, training, lesson.context))
+    training, context = _without_teacher(lesson, seed), lesson.context
+    return _once(context, f"alone-{seed}", seed, lambda student, _: fit(student, training, context))
 
 
 def _without_teacher(lesson: Lesson, seed: int) -> Training:
@@ -90,17 +115,16 @@ def _without_teacher(lesson: Lesson, seed: int) -> Training:
     )
 
 
-def _once(lesson: Lesson, name: str, seed: int, train: Callable[[Classifier, str], object]) -> NDArray[np.bool_]:
+def _once(context: StageContext, name: str, seed: int, train: Callable[[Classifier, str], object]) -> NDArray[np.bool_]:
     """Train one student and note on which images it is right; a resumed control run reads the note instead."""
-    context = lesson.context
     place = f"{_NAME}/{name}"
     note = context.folder.checkpoint_dir(place) / "right.json"
     known = _read(note, context.inputs) if context.processes.first else None
     known = context.processes.agree(known)
     if known is None:
-        student = _student(lesson, seed)
+        student, _ = _student(context, seed)
         train(student, place)
-        known = _right(student.to("cpu"), lesson).tolist()
+        known = _right(student.to("cpu"), context).tolist()
         if context.processes.first:
             note.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(note, json.dumps({"inputs": context.inputs, "right": known}))
@@ -115,11 +139,10 @@ def _read(note: Path, inputs: str) -> list[bool] | None:
     return right if stated["inputs"] == inputs else None
 
 
-def _student(lesson: Lesson, seed: int) -> Classifier:
-    contract = lesson.context.contract
-    student, _ = build_classifier(lesson.context.recipe.student, len(contract.labels), contract.height, seed=seed)
-    return student
+def _student(context: StageContext, seed: int) -> tuple[Classifier, dict[str, Any]]:
+    contract = context.contract
+    return build_classifier(context.recipe.student, len(contract.labels), contract.height, seed=seed)
 
 
-def _right(student: Classifier, lesson: Lesson) -> NDArray[np.bool_]:
-    return evaluate(student, lesson.index, "test", lesson.context, torch.device("cpu")).right_N
+def _right(student: Classifier, context: StageContext) -> NDArray[np.bool_]:
+    return evaluate(student, read_index(context.folder), "test", context, torch.device("cpu")).right_N

@@ -1,5 +1,6 @@
 """What every student of a run is taught with: teachers, images and the views that both see."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,7 @@ from edgetl.train.recording import pixel_store
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.head import FeatureTap
 
-__all__ = ["Lesson", "open_lesson"]
+__all__ = ["Lesson", "feature_width", "open_lesson", "precision_of", "teachers_of"]
 
 _HALF = {"avx512_bf16", "amx_bf16", "bf16"}
 
@@ -113,22 +114,32 @@ def open_lesson(context: StageContext, scratch: str) -> Lesson:
         ConfigError: Losses of features with several teachers.
     """
     recipe, contract = context.recipe, context.contract
-    if not context.teachers:
-        raise RunFolderError(f"{context.folder.path}: distillation needs a teacher's run folder (--teacher)")
-    index = read_index(context.folder)
+    index, teachers = read_index(context.folder), teachers_of(context)
     samples = (*index.split("train"), *index.split("unlabelled"))
-    teachers = tuple(load_teacher(run, contract.labels, recipe.distill.class_map) for run in context.teachers)
     views = Views(contract, recipe.augment, recipe.seed, recipe.distill.mixup)
     grid = ViewGrid(index, samples, views, view_count(recipe, len(samples)))
-    width = _feature_width(teachers, context)
-    precision = _precision(context)
+    width = feature_width(teachers, context)
+    precision = precision_of(context)
     stores = tuple(answer_stores(t, grid, context, precision=precision, feature_width=width) for t in teachers)
     folder = context.folder.checkpoint_dir(scratch)
     pixels = pixel_store(grid, folder) if wants_pixels(grid, folder, context) else None
     return Lesson(context, index, samples, teachers, grid, stores, pixels)
 
 
-def _feature_width(teachers: tuple[Teacher, ...], context: StageContext) -> int:
+def teachers_of(context: StageContext) -> tuple[Teacher, ...]:
+    """Load the teachers of a run.
+
+    Raises:
+        RunFolderError: There is none.
+        DataError: One does not know one of the classes.
+    """
+    if not context.teachers:
+        raise RunFolderError(f"{context.folder.path}: distillation needs a teacher's run folder (--teacher)")
+    labels, class_map = context.contract.labels, context.recipe.distill.class_map
+    return tuple(load_teacher(run, labels, class_map) for run in context.teachers)
+
+
+def feature_width(teachers: Sequence[Teacher], context: StageContext) -> int:
     """Features per image that the losses compare; 0 for none."""
     asked = sorted(FEATURE_LOSSES & set(context.recipe.distill.loss))
     if not asked:
@@ -142,7 +153,8 @@ def _feature_width(teachers: tuple[Teacher, ...], context: StageContext) -> int:
     return FeatureTap(teacher.classifier.net, len(teacher.run.contract.labels)).width
 
 
-def _precision(context: StageContext) -> str:
+def precision_of(context: StageContext) -> str:
+    """Arithmetic of the teachers' answers."""
     asked = context.recipe.distill.teacher_precision
     if asked != "auto":
         return asked

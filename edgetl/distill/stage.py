@@ -1,38 +1,53 @@
 """Train the student on the teachers' answers to the same pixels that it sees."""
 
+from collections.abc import Sequence
+
 import torch
 
-from edgetl.data.index import read_index
+from edgetl.data.index import ImageIndex, read_index
 from edgetl.distill.estimate import say_what_to_expect
-from edgetl.distill.lesson import Lesson, open_lesson
+from edgetl.distill.lesson import open_lesson, teachers_of
+from edgetl.distill.pretrained import tasks_of, why_in_full
 from edgetl.distill.teacher import Ensemble, Teacher
 from edgetl.runs.folder import RunFolder
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.evaluation import evaluate
 from edgetl.train.task import Outcome
 from edgetl.train.trained import write_trained
+from edgetl.train.transfer import transfer
 from edgetl.zoo.build import build_classifier
+from edgetl.zoo.classifier import Classifier
 
 __all__ = ["run"]
 
 
 def run(context: StageContext) -> StageResult:
     """Distill `context.teachers` into `recipe.student`; writes `model.safetensors` and `metrics.jsonl`."""
-    recipe, contract = context.recipe, context.contract
+    recipe, contract, index = context.recipe, context.contract, read_index(context.folder)
     with context.reporter.library("building the model"):
-        lesson = open_lesson(context, "distill")
+        teachers = teachers_of(context)
         student, model = build_classifier(recipe.student, len(contract.labels), contract.height, seed=recipe.seed)
-    _warn_of_size(model["parameters"], lesson.teachers, context)
+    _warn_of_size(model["parameters"], teachers, context)
+    if why := why_in_full(student, model, context):
+        outcome = _trained_in_full(student, context, why)
+    else:
+        outcome = transfer(*tasks_of(student, teachers, index, context, name="distill", seed=recipe.seed))
+    if context.processes.first:
+        context.reporter.say(f"Chosen: {outcome.learned['strategy']}, since {outcome.learned['reason']}.")
+    return write_trained(student, model, outcome, index, context, _lineage(teachers, index, context))
+
+
+def _trained_in_full(student: Classifier, context: StageContext, why: str) -> Outcome:
+    lesson, recipe = open_lesson(context, "distill"), context.recipe
     if context.processes.first:
         say_what_to_expect(lesson, student)
     lesson.prepare()
     records = lesson.teach(student, recipe.seed, "distill/student", f"Distilling into {recipe.student.model}")
-    learned = {"strategy": "full", "reason": "a student learns all of its layers from the teacher"}
-    outcome = Outcome(records, records[-1]["val_top1"], len(lesson.index.split("val")), learned)
-    return write_trained(student, model, outcome, lesson.index, context, _lineage(lesson))
+    learned = {"strategy": "full", "reason": why}
+    return Outcome(records, records[-1]["val_top1"], len(lesson.index.split("val")), learned)
 
 
-def _warn_of_size(own: int, teachers: tuple[Teacher, ...], context: StageContext) -> None:
+def _warn_of_size(own: int, teachers: Sequence[Teacher], context: StageContext) -> None:
     largest = max(teacher.parameters for teacher in teachers)
     if own > largest:
         context.reporter.say(
@@ -41,20 +56,20 @@ def _warn_of_size(own: int, teachers: tuple[Teacher, ...], context: StageContext
         )
 
 
-def _lineage(lesson: Lesson) -> dict[str, object]:
-    context = lesson.context
+def _lineage(teachers: Sequence[Teacher], index: ImageIndex, context: StageContext) -> dict[str, object]:
     return {
         "teachers": [
             {
                 "run": _place(teacher.run, context.folder),
                 "model": teacher.name,
                 "weights_sha256": teacher.weights_sha256,
-                "test_top1": _top1(teacher, lesson),
+                "test_top1": _top1(teacher, index, context),
             }
-            for teacher in lesson.teachers
+            for teacher in teachers
         ],
-        **_together(lesson),
-        "unlabelled_images": len(lesson.index.split("unlabelled")),
+        # Several act as one.
+        **({"ensemble_test_top1": _scored(teachers, index, context)} if len(teachers) > 1 else {}),
+        "unlabelled_images": len(index.split("unlabelled")),
     }
 
 
@@ -63,21 +78,16 @@ def _place(teacher: RunFolder, student: RunFolder) -> str:
     return teacher.path.name if nested else str(teacher.path.resolve())
 
 
-def _top1(teacher: Teacher, lesson: Lesson) -> float:
+def _top1(teacher: Teacher, index: ImageIndex, context: StageContext) -> float:
     """A teacher's top-1 on this run's test images: from its manifest, or computed if it was tested on others."""
-    indices = (read_index(teacher.run), lesson.index)
-    tested, ours = ({sample.sha256 for sample in index.split("test")} for index in indices)
-    same_classes = teacher.run.contract.labels == lesson.context.contract.labels
+    indices = (read_index(teacher.run), index)
+    tested, ours = ({sample.sha256 for sample in each.split("test")} for each in indices)
+    same_classes = teacher.run.contract.labels == context.contract.labels
     if tested == ours and same_classes:
         metrics = teacher.run.manifest["metrics"]
         return float(metrics["finetune" if teacher.run.role == "teacher" else "distill"]["test_top1"])
-    return _scored([teacher], lesson)
+    return _scored([teacher], index, context)
 
 
-def _together(lesson: Lesson) -> dict[str, float]:
-    """Top-1 of several teachers as one ensemble."""
-    return {"ensemble_test_top1": _scored(lesson.teachers, lesson)} if len(lesson.teachers) > 1 else {}
-
-
-def _scored(teachers: list[Teacher] | tuple[Teacher, ...], lesson: Lesson) -> float:
-    return evaluate(Ensemble(teachers), lesson.index, "test", lesson.context, torch.device("cpu")).top1
+def _scored(teachers: Sequence[Teacher], index: ImageIndex, context: StageContext) -> float:
+    return evaluate(Ensemble(teachers), index, "test", context, torch.device("cpu")).top1

@@ -136,8 +136,17 @@ class ModelConfig(Section):
     small_images: Literal["auto", "keep"] = "auto"
     """'auto' takes strides out of the stem until the last feature map is at least 3 x 3; 'keep' never does."""
 
+    strategy: Strategy = "auto"
+    """How much is trained: features, partial, gradual, full, lpft, or auto, which tries (see docs/transfer.md)."""
+
+    train_from: str = "auto"
+    """First stage that partial and auto train: a name (--list-stages) or how many of the last; 'auto': two thirds."""
+
+    tuning_epochs: int = Field(8, ge=1, le=10_000)
+    """Passes over the training images where the training starts from a fitted head, as in all strategies but full."""
+
     epochs: int = Field(20, ge=1, le=10_000)
-    """Passes over the training images."""
+    """Passes over the training images where the whole network is trained with a new head (strategy full)."""
 
     batch_size: int = Field(32, ge=2, le=4096)
     """Images per optimizer step."""
@@ -167,15 +176,6 @@ class TeacherConfig(ModelConfig):
     model: str = "resnet50"
     """An alias such as resnet50, any timm name, torchvision:NAME, or run folders of trained models, with commas."""
 
-    strategy: Strategy = "auto"
-    """How much is trained: features, partial, gradual, full, lpft, or auto, which tries (see docs/transfer.md)."""
-
-    train_from: str = "auto"
-    """First stage that partial and auto train: a name (--list-stages) or how many of the last; 'auto': two thirds."""
-
-    tuning_epochs: int = Field(8, ge=1, le=10_000)
-    """Passes over the training images where the training starts from a fitted head, as in all strategies but full."""
-
     epochs: int = Field(10, ge=1, le=10_000)
     """Passes over the training images where the whole network is trained with a new head (strategy full)."""
 
@@ -187,7 +187,7 @@ class StudentConfig(ModelConfig):
     """An alias such as mobilenetv2, any timm name, or torchvision:NAME."""
 
     epochs: int = Field(30, ge=1, le=10_000)
-    """Passes over the training images."""
+    """Passes over the training images where the whole network is trained with a new head (strategy full)."""
 
 
 class DistillConfig(Section):

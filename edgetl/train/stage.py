@@ -11,9 +11,9 @@ from edgetl.train.estimate import decoding_seconds, training_seconds
 from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Training, fit
 from edgetl.train.memory import kept_memory
-from edgetl.train.task import Outcome
+from edgetl.train.task import LabelTeaching, Outcome
 from edgetl.train.trained import write_trained
-from edgetl.train.transfer import open_task, transfer
+from edgetl.train.transfer import grid_of, open_task, transfer
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.classifier import Classifier
 
@@ -30,7 +30,12 @@ def run(context: StageContext) -> StageResult:
     if why := _why_full(classifier, context):
         outcome = _trained_in_full(classifier, index, context, why)
     else:
-        task = open_task(classifier, config, index, context, title=f"Fine-tuning {config.model}", name="finetune")
+        teaching = LabelTeaching(config.label_smoothing)
+        title = f"Fine-tuning {config.model}"
+        grid = grid_of(index, context)
+        task = open_task(
+            classifier, grid, teaching, context, section="teacher", title=title, name="finetune", seed=recipe.seed
+        )
         outcome = transfer(task)
     if context.processes.first:
         context.reporter.say(f"Chosen: {outcome.learned['strategy']}, since {outcome.learned['reason']}.")

@@ -25,6 +25,9 @@ __all__ = ["LabelTeaching", "Outcome", "Task", "Teaching"]
 class Teaching(ABC):
     """Where the right answers come from: true labels, or a teacher."""
 
+    name: str
+    """'by labels' or 'by a teacher'."""
+
     @abstractmethod
     def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:
         """Probabilities of the classes for each view of each image, `(R, N, K)`."""
@@ -40,6 +43,8 @@ class LabelTeaching(Teaching):
     Args:
         smoothing: Label smoothing of the training's loss; heads are fitted without.
     """
+
+    name = "by labels"
 
     def __init__(self, smoothing: float) -> None:
         self._smoothing = smoothing
@@ -75,7 +80,7 @@ class Task:
     """The images to learn from, then those to judge by; both in the order of their paths."""
 
     learned: int
-    """Images, from the first, that are the training split."""
+    """Images, from the first, that are learned from."""
 
     crosses: bool
     """Whether images are judged by cross-validation: the validation split then is learned from as well."""
@@ -96,10 +101,16 @@ class Task:
         return np.arange(len(self.grid.samples) if self.crosses else self.learned)
 
     def folds(self, count: int) -> list[Fold]:
-        """What is learned from and judged in a trial: several folds, or the two splits of the data."""
-        if self.crosses:
-            return folds_of(self.labels.tolist(), count, seed=self.seed)
-        return [(np.arange(self.learned), np.arange(self.learned, len(self.grid.samples)))]
+        """What is learned from and judged in a trial: several folds, or the two splits of the data.
+
+        Images without a label are learned from in every fold and judge nothing.
+        """
+        labels, everything = self.labels, np.arange(len(self.grid.samples))
+        if not self.crosses:
+            return [(everything[: self.learned], everything[self.learned :])]
+        known = np.flatnonzero(labels >= 0)
+        folds = folds_of(labels[known].tolist(), count, seed=self.seed)
+        return [(np.setdiff1d(everything, known[judge]), known[judge]) for _, judge in folds]
 
     def restart(self) -> None:
         """Give the network the weights it had at first."""

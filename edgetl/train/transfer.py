@@ -1,23 +1,24 @@
 """Transfer learning as the recipe asks for it: from a network with pretrained weights to the strategy that fits it."""
 
 import math
+from typing import Literal
 
 from edgetl.data.division import validation_origin
 from edgetl.data.grid import ViewGrid
 from edgetl.data.index import ImageIndex
 from edgetl.data.views import Views
-from edgetl.recipe.fields import TeacherConfig
+from edgetl.recipe.fields import ModelConfig
 from edgetl.runs.disk import free_bytes
 from edgetl.runs.stage import StageContext
 from edgetl.train.backbone import Backbone, record_backbone
 from edgetl.train.strategies import auto, features, gradual, partial
-from edgetl.train.task import LabelTeaching, Outcome, Task
+from edgetl.train.task import Outcome, Task, Teaching
 from edgetl.train.tuning import Tuning, rate_of
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.cut import Cut, cut
 from edgetl.zoo.stages import find_stage, stages_of
 
-__all__ = ["open_task", "transfer"]
+__all__ = ["grid_of", "open_task", "transfer"]
 
 _TRAINED_PART = 0.65
 """Part of the multiplications that is trained where the recipe leaves it open; before it are edges and spots."""
@@ -35,14 +36,18 @@ _LARGEST_PART = 0.2
 """Largest fraction of the free space that activations may take."""
 
 
-def transfer(task: Task) -> Outcome:
-    """Fit a network in place, by the strategy of `task.config`.
+def transfer(*tasks: Task) -> Outcome:
+    """Fit a network in place, by the strategy of its recipe.
+
+    Args:
+        tasks: The same network and images, taught in one way or in several. 'auto' keeps the best; of the other
+            strategies, each is of the first.
 
     Raises:
         ModelError: There is no stage of the recipe's name, or the network cannot be divided there.
     """
+    task = tasks[0]
     config, contract = task.config, task.context.contract
-    assert isinstance(config, TeacherConfig)
     strategy = config.strategy
     if strategy == "features":
         return features.learn(task, _recorded(task, None))
@@ -53,54 +58,68 @@ def transfer(task: Task) -> Outcome:
     at = cut(task.classifier, task.stages, first, contract.height) if first else None
     backbone = _recorded(task, at)
     if strategy == "auto":
-        return auto.learn(task, backbone, tuning)
+        return auto.learn(tasks, backbone, tuning)
     return partial.learn(task, backbone, tuning, strategy)
 
 
+def grid_of(index: ImageIndex, context: StageContext) -> ViewGrid:
+    """The views that a network learns from: of training images, those without labels, and validation images."""
+    recipe = context.recipe
+    learned, judged = (*index.split("train"), *index.split("unlabelled")), index.split("val")
+    images = len(learned) + len(judged)
+    crosses = validation_origin(context.folder) != "given" and images <= _MOST_CROSSED
+    return ViewGrid(
+        index,
+        (*learned, *judged),
+        Views(context.contract, recipe.augment, recipe.seed),
+        max(1, min(_MOST_VIEWS, _ENOUGH_VIEWS // images)),
+        evaluation=True,
+        augmented=None if crosses else len(learned),
+    )
+
+
 def open_task(
-    classifier: Classifier, config: TeacherConfig, index: ImageIndex, context: StageContext, *, title: str, name: str
+    classifier: Classifier,
+    grid: ViewGrid,
+    teaching: Teaching,
+    context: StageContext,
+    *,
+    section: Literal["teacher", "student"],
+    title: str,
+    name: str,
+    seed: int,
 ) -> Task:
     """Put together what a strategy needs.
 
     Args:
         classifier: With its pretrained weights.
-        config: How it is fitted.
-        index: The images.
+        grid: The images, from `grid_of`.
+        teaching: Where the right answers come from.
         context: The stage's context.
+        section: Section of the recipe that says how it is fitted.
         title: Shown with the progress.
         name: Name of the checkpoint folder.
+        seed: Seeds folds and the order of images.
     """
     recipe, contract = context.recipe, context.contract
-    learned, judged = index.split("train"), index.split("val")
-    images = len(learned) + len(judged)
-    crosses = validation_origin(context.folder) != "given" and images <= _MOST_CROSSED
-    views = max(1, min(_MOST_VIEWS, _ENOUGH_VIEWS // images))
-    grid = ViewGrid(
-        index,
-        (*learned, *judged),
-        Views(contract, recipe.augment, recipe.seed),
-        views,
-        evaluation=True,
-        augmented=None if crosses else len(learned),
-    )
     return Task(
         title=title,
         name=name,
-        section="teacher",
-        config=config,
+        section=section,
+        config=recipe.teacher if section == "teacher" else recipe.student,
         context=context,
         classifier=classifier.eval(),
         stages=stages_of(classifier, len(contract.labels), contract.height),
         grid=grid,
-        learned=len(learned),
-        crosses=crosses,
-        teaching=LabelTeaching(config.label_smoothing),
-        seed=recipe.seed,
+        learned=sum(sample.split != "val" for sample in grid.samples),
+        crosses=grid.augmented is None,
+        teaching=teaching,
+        seed=seed,
         initial={key: value.clone() for key, value in classifier.state_dict().items()},
     )
 
 
-def _first_stage(task: Task, config: TeacherConfig) -> int:
+def _first_stage(task: Task, config: ModelConfig) -> int:
     """Position of the first stage that is trained."""
     if config.train_from != "auto":
         return find_stage(task.stages, config.train_from, config.model)

@@ -1,6 +1,11 @@
-"""Auto: the probe first; then training, which is kept only if it is better by more than luck."""
+"""Auto: the probe first; then training, which is kept only if it is better by more than luck.
 
-from dataclasses import replace
+Given several teachings of one network, such as a teacher's answers and true labels, each is tried, and the one whose
+network is right more often is kept.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,44 +25,96 @@ _MOST_TRIED = 2000
 """Images that a trial learns from, and that it is judged by, at most."""
 
 
-def learn(task: Task, backbone: Backbone, tuning: Tuning) -> Outcome:
-    """Fit the head; try to train the last stages; keep what answers better on images that it has not seen."""
-    champion = probed(task, backbone)
+@dataclass(frozen=True)
+class _Trial:
+    """What a training reached on images that it has not seen, beside the head it started from."""
+
+    champion: Champion
+    trained_N: NDArray[np.bool_]
+    fitted_N: NDArray[np.bool_]
+
+    @property
+    def wins(self) -> bool:
+        return is_better(self.trained_N, self.fitted_N)
+
+
+def learn(tasks: Sequence[Task], backbone: Backbone, tuning: Tuning) -> Outcome:
+    """Fit the head; try to train the last stages; keep what answers better on images that it has not seen.
+
+    Args:
+        tasks: The same network and images, taught in one way or in several; of equals the first is kept.
+        backbone: What the network said of the images.
+        tuning: Which stages are trained, and how long.
+    """
+    champions = [probed(task, backbone) for task in tasks]
+    champion = max(champions, key=lambda each: int(each.probe.right_N.sum()))
     probe = champion.probe
-    _say(task, f"Probe: {probe.sentence()}: {_share(probe.right_N)} of images that it has not seen.")
+    _say(champion.task, f"Probe: {probe.sentence()}: {_share(probe.right_N)} of images that it has not seen.")
     if not enough_errors(probe.right_N):
         return champion.outcome("the probe leaves too few mistakes for anything else to be shown to be better")
-    return (_crossed if task.crosses else _held_out)(champion, backbone, tuning)
+    return (_crossed if champion.task.crosses else _held_out)(champions, champion, backbone, tuning)
 
 
-def _crossed(champion: Champion, backbone: Backbone, tuning: Tuning) -> Outcome:
+def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, tuning: Tuning) -> Outcome:
     """Try on halves of the images, with half of the epochs; what wins is then trained on all of them."""
-    task = champion.task
     short = replace(tuning, epochs=max(1, tuning.epochs // 2))
-    trained_N, fitted_N = np.zeros(0, np.bool_), np.zeros(0, np.bool_)
+    # Without another teaching to compare with, one half is enough if it decides.
+    trials = [_tried_on_halves(champion, backbone, short, alone=len(champions) == 1) for champion in champions]
+    trial = max(trials, key=lambda each: int(each.trained_N.sum()))
+    reason = _compared(trial, tuning)
+    if not trial.wins:
+        return best.outcome(f"{reason}, which may be luck")
+    task = trial.champion.task
+    records = tune(task, backbone, tuning, task.final, "", trial.champion.head(task.final))
+    outcome = outcome_of(trial.champion, records, trial.trained_N, "partial", reason)
+    return _with_others(outcome, trial, trials)
+
+
+def _tried_on_halves(champion: Champion, backbone: Backbone, tuning: Tuning, *, alone: bool) -> _Trial:
+    task = champion.task
+    trial = _Trial(champion, np.zeros(0, np.bool_), np.zeros(0, np.bool_))
     for number, fold in enumerate(task.folds(_HALVES)):
         learn_N, judge_N = _thinned(fold)
         head = champion.head(learn_N)
-        right_N = tried(task, backbone, short, (learn_N, judge_N), f"trial {number + 1}", head)
-        trained_N = np.concatenate([trained_N, right_N])
-        fitted_N = np.concatenate([fitted_N, champion.right(head, judge_N)])
-        if is_better(trained_N, fitted_N):
-            reason = _compared(task, tuning, trained_N, fitted_N)
-            records = tune(task, backbone, tuning, task.final, "", champion.head(task.final))
-            return outcome_of(champion, records, trained_N, "partial", reason)
-    return champion.outcome(f"{_compared(task, tuning, trained_N, fitted_N)}, which may be luck")
+        right_N = tried(task, backbone, tuning, (learn_N, judge_N), f"trial {number + 1}", head)
+        trial = _Trial(
+            champion,
+            np.concatenate([trial.trained_N, right_N]),
+            np.concatenate([trial.fitted_N, champion.right(head, judge_N)]),
+        )
+        if alone and trial.wins:
+            break
+    return trial
 
 
-def _held_out(champion: Champion, backbone: Backbone, tuning: Tuning) -> Outcome:
+def _held_out(champions: Sequence[Champion], best: Champion, backbone: Backbone, tuning: Tuning) -> Outcome:
     """Train, and keep it if it beats the probe on the validation split."""
-    task = champion.task
-    records = tune(task, backbone, tuning, task.final, "", champion.head(task.final))
-    right_N = judged(task, backbone, tuning)
-    assert right_N is not None
-    reason = _compared(task, tuning, right_N, champion.probe.right_N)
-    if is_better(right_N, champion.probe.right_N):
-        return outcome_of(champion, records, right_N, "partial", reason)
-    return champion.outcome(f"{reason}, which may be luck")
+    found = []
+    for champion in champions:
+        task = champion.task
+        records = tune(task, backbone, tuning, task.final, "", champion.head(task.final))
+        right_N = judged(task, backbone, tuning)
+        assert right_N is not None
+        weights = {name: value.clone() for name, value in task.classifier.state_dict().items()}
+        found.append((_Trial(champion, right_N, best.probe.right_N), records, weights))
+    trial, records, weights = max(found, key=lambda each: int(each[0].trained_N.sum()))
+    reason = _compared(trial, tuning)
+    if not trial.wins:
+        return best.outcome(f"{reason}, which may be luck")
+    trial.champion.task.classifier.load_state_dict(weights)
+    outcome = outcome_of(trial.champion, records, trial.trained_N, "partial", reason)
+    return _with_others(outcome, trial, [each for each, _, _ in found])
+
+
+def _with_others(outcome: Outcome, best: _Trial, trials: Sequence[_Trial]) -> Outcome:
+    """The outcome with what the other teachings reached, for the manifest and the reason."""
+    if len(trials) == 1:
+        return outcome
+    reached = {trial.champion.task.teaching.name: float(trial.trained_N.mean()) for trial in trials}
+    others = [f"{share:.1%} {name}" for name, share in reached.items() if name != best.champion.task.teaching.name]
+    taught = best.champion.task.teaching.name
+    reason = f"{outcome.learned['reason']}, taught {taught} ({', '.join(others)})"
+    return replace(outcome, learned={**outcome.learned, "taught": taught, "tried": reached, "reason": reason})
 
 
 def _thinned(fold: Fold) -> Fold:
@@ -66,9 +123,9 @@ def _thinned(fold: Fold) -> Fold:
     return learn_N, judge_N
 
 
-def _compared(task: Task, tuning: Tuning, trained_N: NDArray[np.bool_], fitted_N: NDArray[np.bool_]) -> str:
-    what = f"from {task.stages[tuning.first].name!r} on" if tuning.first else "of all stages"
-    return f"training {what} reached {_share(trained_N)}, the fitted head alone {_share(fitted_N)}"
+def _compared(trial: _Trial, tuning: Tuning) -> str:
+    what = f"from {trial.champion.task.stages[tuning.first].name!r} on" if tuning.first else "of all stages"
+    return f"training {what} reached {_share(trial.trained_N)}, the fitted head alone {_share(trial.fitted_N)}"
 
 
 def _say(task: Task, text: str) -> None:

@@ -1,0 +1,83 @@
+"""A student with pretrained weights: it starts from its own probe, and keeps the teacher only if the teacher helps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from edgetl.data.index import ImageIndex
+from edgetl.distill.answers import Answers, answer_stores, write_answers
+from edgetl.distill.lesson import feature_width, precision_of
+from edgetl.distill.space import check_space
+from edgetl.distill.teacher import Teacher
+from edgetl.distill.teaching import TeacherTeaching
+from edgetl.runs.stage import StageContext
+from edgetl.train.backbone import is_linear
+from edgetl.train.task import LabelTeaching, Task
+from edgetl.train.transfer import grid_of, open_task
+from edgetl.zoo.classifier import Classifier
+
+__all__ = ["tasks_of", "why_in_full"]
+
+
+def why_in_full(student: Classifier, model: dict[str, Any], context: StageContext) -> str:
+    """Why all layers of the student are trained from the start; empty if it starts from its probe."""
+    config, contract = context.recipe.student, context.contract
+    if config.strategy == "full":
+        return "the recipe asks for it"
+    if config.strategy != "auto":
+        return ""
+    if config.weights == "none":
+        return "the student has no pretrained weights to keep"
+    if "pruned" in model or not model["origin"].get("head_replaced", True):
+        return "the student goes on with a training that was begun"
+    if context.recipe.distill.mixup:
+        return "the recipe mixes images"
+    if not is_linear(student, len(contract.labels), contract.height):
+        return "the student's answers are no linear function of its features"
+    return ""
+
+
+def tasks_of(
+    student: Classifier,
+    teachers: Sequence[Teacher],
+    index: ImageIndex,
+    context: StageContext,
+    *,
+    name: str,
+    seed: int,
+) -> tuple[Task, Task]:
+    """The student's task with the teachers' answers, which are computed if they are missing, and that with true labels.
+
+    Args:
+        student: With its pretrained weights.
+        teachers: All teachers.
+        index: The images.
+        context: The stage's context.
+        name: Name of the checkpoint folder.
+        seed: Seeds the order of images; the views keep the recipe's seed.
+
+    Raises:
+        EnvironmentFault: The answers do not fit on the disk.
+    """
+    recipe, grid = context.recipe, grid_of(index, context)
+    width, precision = feature_width(teachers, context), precision_of(context)
+    stores = tuple(answer_stores(t, grid, context, precision=precision, feature_width=width) for t in teachers)
+    if context.processes.first:
+        check_space(stores, None, grid, grid.view_count, context.reporter)
+    write_answers(grid, teachers, stores, None, context)
+    smoothing = recipe.student.label_smoothing
+    answers = Answers(stores, len(context.contract.labels), first_row=1)
+    taught = TeacherTeaching(recipe.distill, answers, student, teacher_width=width, smoothing=smoothing, seed=seed)
+    title = f"Distilling into {recipe.student.model}"
+    return (
+        open_task(student, grid, taught, context, title=title, name=f"{name}/taught", section="student", seed=seed),
+        open_task(
+            student,
+            grid,
+            LabelTeaching(smoothing),
+            context,
+            title=f"{title}, without the teacher",
+            name=f"{name}/alone",
+            section="student",
+            seed=seed,
+        ),
+    )

@@ -1,0 +1,71 @@
+"""A teacher's answers as what a pretrained student's head is fitted to, and its last stages are trained on."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgetl.data.grid import ViewGrid
+from edgetl.distill.answers import Answers
+from edgetl.distill.objective import FEATURE_LOSSES, FromTeacher
+from edgetl.recipe.fields import DistillConfig
+from edgetl.train.task import LabelTeaching, Teaching
+from edgetl.train.trainee import Objective
+from edgetl.zoo.classifier import Classifier
+from edgetl.zoo.head import FeatureTap
+
+__all__ = ["TeacherTeaching"]
+
+
+class TeacherTeaching(Teaching):
+    """The recipe's losses; heads are fitted to a mean of the teacher's probabilities and the true labels.
+
+    Args:
+        config: Losses and temperature.
+        answers: The teachers' answers to the grid's views.
+        student: Whose features are compared, if a loss asks for that.
+        teacher_width: Features of the teacher; 0 if no loss compares them.
+        smoothing: Label smoothing of the true labels.
+        seed: Seeds what the losses learn themselves.
+    """
+
+    name = "by the teacher"
+
+    def __init__(
+        self,
+        config: DistillConfig,
+        answers: Answers,
+        student: Classifier,
+        *,
+        teacher_width: int,
+        smoothing: float,
+        seed: int,
+    ) -> None:
+        self._config = config
+        self._answers = answers
+        self._student = student
+        self._teacher_width = teacher_width
+        self._smoothing = smoothing
+        self._seed = seed
+
+    def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:
+        """As `Teaching` says; an image without a label has the teacher's answer alone."""
+        logits_RNK = torch.from_numpy(self._answers.everything())
+        taught_RNK = torch.softmax(logits_RNK, dim=-1).numpy()
+        true_RNK = LabelTeaching(0.0).targets(grid, classes)
+        weights = self._config.loss
+        hard = weights.get("hard", 0.0) / sum(weights.values())
+        share_N = np.array([hard if sample.label >= 0 else 0.0 for sample in grid.samples], np.float32)[:, None]
+        mixed_RNK: NDArray[np.float32] = (1 - share_N) * taught_RNK + share_N * true_RNK
+        return mixed_RNK
+
+    def objective(self) -> Objective:
+        classes = self._answers.classes
+        of_features = FEATURE_LOSSES & set(self._config.loss)
+        torch.manual_seed(self._seed)
+        return FromTeacher(
+            self._config,
+            self._answers,
+            tap=FeatureTap(self._student.net, classes) if of_features else None,
+            teacher_width=self._teacher_width,
+            smoothing=self._smoothing,
+        )
