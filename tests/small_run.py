@@ -3,6 +3,8 @@
 `base` is the session's own folder, `tmp_path_factory.getbasetemp()`.
 """
 
+import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from edgetl.chain.plan import Parent, PlannedRun
 from edgetl.chain.running import execute
+from edgetl.data.digits import digits_folder
 from edgetl.devices.profiles import find_target
 from edgetl.recipe.checking import build
 from edgetl.recipe.fields import ModelConfig, Recipe
@@ -106,6 +109,37 @@ def colours(base: Path) -> Path:
             image_HWC[..., channel] += 60
             Image.fromarray(image_HWC.astype(np.uint8)).save(folder / f"{number:02}.png")
     return base / "colours"
+
+
+@cache
+def few_digits(base: Path) -> Path:
+    """A folder of 24 images of each of the digits 0 to 3."""
+    place = base / "few-digits"
+    with user_cache(base):
+        for folder in sorted(digits_folder().iterdir())[:4]:
+            (place / folder.name).mkdir(parents=True)
+            for file in sorted(folder.iterdir())[:24]:
+                shutil.copy(file, place / folder.name)
+    return place
+
+
+@cache
+def weights_of_digits(base: Path) -> dict[str, str]:
+    """Weights files of test_resnet: `whole` knows the digits; two channels speak in the last stage of `damaged`."""
+    tensors = load_file(trained(base) / "model.safetensors")
+    header = {name: json.dumps(value) for name, value in {"mean": [0.5] * 3, "std": [0.5] * 3}.items()}
+    files = {}
+    for name, change in (("whole", lambda _, value: value), ("damaged", _silenced)):
+        files[name] = str(base / f"{name}.safetensors")
+        save_file({key: change(key, value).contiguous() for key, value in tensors.items()}, files[name], header)
+    return files
+
+
+def _silenced(name: str, value: torch.Tensor) -> torch.Tensor:
+    if not name.startswith("layer4") or not name.endswith((".weight", ".bias")) or value.ndim != 1:
+        return value
+    kept = torch.arange(len(value)) < 2
+    return torch.where(kept, value, torch.full_like(value, 0.0 if name.endswith(".weight") else 0.2))
 
 
 def untrained(place: Path, model: str, labels: int = 4, side: int = 16) -> RunFolder:

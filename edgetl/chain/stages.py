@@ -22,7 +22,7 @@ _FROM_LABELS: tuple[Role, ...] = ("teacher",)
 _FROM_TEACHER: tuple[Role, ...] = ("assistant", "unpruned", "student")
 _TRAINED = ("finetune", "distill")
 _TRAINING = ("augment", "seed", "data.workers", "checkpoint_seconds")
-_MODELS = ("teacher.model", "teacher.weights", "student.model", "student.weights")
+_MODELS = ("teacher.model", "teacher.weights", "student.model", "student.weights", "student.image_size")
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """Decide the model's input; docs/small-images.md gives the reasons."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from edgetl.data.index import ImageIndex
 from edgetl.recipe.fields import Recipe
 from edgetl.runner.contract import Contract
 
-__all__ = ["Preprocessing", "decide_contract"]
+__all__ = ["Preprocessing", "decide_contract", "student_contract"]
 
 _STEP = 32
 """Total stride of the usual networks, in pixels."""
@@ -54,6 +55,19 @@ def decide_contract(index: ImageIndex, recipe: Recipe, preprocessing: Preprocess
         filter=recipe.data.filter,
         mean=preprocessing.mean,
         std=preprocessing.std,
+    )
+
+
+def student_contract(
+    teacher: Contract, index: ImageIndex, asked: int | Literal["auto"], preprocessing: Preprocessing
+) -> Contract:
+    """The contract of a student: it sees what its teacher sees, in a size of its own.
+
+    A student forced to a larger size than its weights were made for would pay for it on the device.
+    """
+    size = min(teacher.height, preprocessing.native_size) if asked == "auto" else asked
+    return replace(
+        teacher, labels=index.labels, height=size, width=size, mean=preprocessing.mean, std=preprocessing.std
     )
 
 

@@ -7,7 +7,7 @@ from edgetl.data.digits import DIGITS, digits_folder
 from edgetl.data.folder import Listing, list_images, list_unsorted
 from edgetl.data.index import INDEX_FILE, ImageIndex
 from edgetl.data.scan import scan
-from edgetl.data.sizing import Preprocessing, decide_contract
+from edgetl.data.sizing import Preprocessing, decide_contract, student_contract
 from edgetl.data.teaching import check_agreement, check_teacher
 from edgetl.data.unlabelled import scan_unlabelled
 from edgetl.recipe.fields import Recipe
@@ -20,7 +20,7 @@ LABELS_FILE = "labels.txt"
 
 
 def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
-    """Write `data.json` and `labels.txt`, and decide the contract; a student has its teacher's.
+    """Write `data.json` and `labels.txt`, and decide the contract; a student sees what its teacher sees.
 
     Args:
         context: The run.
@@ -37,9 +37,8 @@ def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
     if teachers:
         check_agreement(teachers)
         index = _with_unlabelled(index, context)
-    # A student sees the teacher's pixels; normalisation is part of each network's graph.
     contract = (
-        replace(teachers[0].contract, labels=index.labels, mean=preprocessing.mean, std=preprocessing.std)
+        student_contract(teachers[0].contract, index, recipe.student.image_size, preprocessing)
         if teachers
         else decide_contract(index, recipe, preprocessing)
     )

@@ -1,7 +1,7 @@
 """The teachers' answers on disk, by the address of the view: computed once, read by every student and epoch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from edgetl.runs.stage import StageContext
 from edgetl.train.recording import PixelRecorder, Recorder, record
 from edgetl.zoo.head import FeatureTap
 
-__all__ = ["AnswerStores", "Answers", "answer_stores", "write_answers"]
+__all__ = ["AnswerStores", "Answers", "answer_stores", "teachers_view", "write_answers"]
 
 _SHOWN = 12
 """Characters of a hash in a message."""
@@ -174,7 +174,7 @@ def write_answers(
     """Compute and store the missing answers, and the missing pixels.
 
     Args:
-        grid: The views and images.
+        grid: The views and images, in the student's size.
         teachers: All teachers.
         stores: The stores of each, in the same order.
         pixels: The store of the pixels, if they are kept.
@@ -184,9 +184,19 @@ def write_answers(
         OSError: The disk is full, or fails.
         DataError: An image is gone or has changed.
     """
+    asked = teachers_view(grid, teachers)
     recorders: list[Recorder] = [TeacherRecorder(teacher, each) for teacher, each in zip(teachers, stores, strict=True)]
-    recorders += [PixelRecorder(pixels)] if pixels else []
-    record(grid, recorders, context, title="Asking the teacher")
+    keepers: list[Recorder] = [PixelRecorder(pixels)] if pixels else []
+    if asked.about() == grid.about():
+        record(grid, [*recorders, *keepers], context, title="Asking the teacher")
+    else:
+        record(asked, recorders, context, title="Asking the teacher")
+        record(grid, keepers, context, title="Storing the views")
+
+
+def teachers_view(grid: ViewGrid, teachers: Sequence[Teacher]) -> ViewGrid:
+    """The same views of the same images in the teachers' size, which need not be the student's."""
+    return replace(grid, views=replace(grid.views, contract=teachers[0].run.contract))
 
 
 def _kept(context: StageContext, classes: int) -> int | None:

@@ -61,7 +61,7 @@ def _teacher_seconds(lesson: Lesson, number: int) -> float:
     """Seconds per image."""
     teacher, precision = lesson.teachers[number], lesson.stores[number].precision
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network, contract = teacher.classifier.to(device).eval(), lesson.context.contract
+    network, contract = teacher.classifier.to(device).eval(), teacher.run.contract
     images_NHWC = torch.zeros((PROBE_IMAGES, contract.height, contract.width, 3), dtype=torch.uint8, device=device)
 
     def ask() -> None:

@@ -12,7 +12,7 @@ from edgetl.data.loader import Order
 from edgetl.data.store import ArrayStore
 from edgetl.data.views import Views
 from edgetl.devices.facts import machine
-from edgetl.distill.answers import Answers, AnswerStores, answer_stores, write_answers
+from edgetl.distill.answers import Answers, AnswerStores, answer_stores, teachers_view, write_answers
 from edgetl.distill.objective import FEATURE_LOSSES, FromTeacher
 from edgetl.distill.space import check_space, wants_pixels
 from edgetl.distill.teacher import Teacher, load_teacher
@@ -40,6 +40,8 @@ class Lesson:
 
     teachers: tuple[Teacher, ...]
     grid: ViewGrid
+    """The views in the student's size."""
+
     stores: tuple[AnswerStores, ...]
     pixels: ArrayStore | None
 
@@ -120,7 +122,8 @@ def open_lesson(context: StageContext, scratch: str) -> Lesson:
     grid = ViewGrid(index, samples, views, view_count(recipe, len(samples)))
     width = feature_width(teachers, context)
     precision = precision_of(context)
-    stores = tuple(answer_stores(t, grid, context, precision=precision, feature_width=width) for t in teachers)
+    asked = teachers_view(grid, teachers)
+    stores = tuple(answer_stores(t, asked, context, precision=precision, feature_width=width) for t in teachers)
     folder = context.folder.checkpoint_dir(scratch)
     pixels = pixel_store(grid, folder) if wants_pixels(grid, folder, context) else None
     return Lesson(context, index, samples, teachers, grid, stores, pixels)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgetl.data.index import ImageIndex
-from edgetl.distill.answers import Answers, answer_stores, write_answers
+from edgetl.distill.answers import Answers, answer_stores, teachers_view, write_answers
 from edgetl.distill.lesson import feature_width, precision_of
 from edgetl.distill.space import check_space
 from edgetl.distill.teacher import Teacher
@@ -60,7 +60,8 @@ def tasks_of(
     """
     recipe, grid = context.recipe, grid_of(index, context)
     width, precision = feature_width(teachers, context), precision_of(context)
-    stores = tuple(answer_stores(t, grid, context, precision=precision, feature_width=width) for t in teachers)
+    asked = teachers_view(grid, teachers)
+    stores = tuple(answer_stores(t, asked, context, precision=precision, feature_width=width) for t in teachers)
     if context.processes.first:
         check_space(stores, None, grid, grid.view_count, context.reporter)
     write_answers(grid, teachers, stores, None, context)

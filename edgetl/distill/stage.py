@@ -90,4 +90,5 @@ def _top1(teacher: Teacher, index: ImageIndex, context: StageContext) -> float:
 
 
 def _scored(teachers: Sequence[Teacher], index: ImageIndex, context: StageContext) -> float:
-    return evaluate(Ensemble(teachers), index, "test", context, torch.device("cpu")).top1
+    own = teachers[0].run.contract
+    return evaluate(Ensemble(teachers), index, "test", context, torch.device("cpu"), contract=own).top1

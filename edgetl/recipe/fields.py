@@ -186,6 +186,9 @@ class StudentConfig(ModelConfig):
     model: str = "mobilenetv2"
     """An alias such as mobilenetv2, any timm name, or torchvision:NAME."""
 
+    image_size: Annotated[int, Field(ge=8, le=1024)] | Literal["auto"] = "auto"
+    """Its input height and width in pixels; 'auto' is its teacher's, but no more than the weights were made for."""
+
     epochs: int = Field(30, ge=1, le=10_000)
     """Passes over the training images where the whole network is trained with a new head (strategy full)."""
 

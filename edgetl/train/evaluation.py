@@ -11,6 +11,7 @@ from torch import nn
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.loader import ordered_batches
 from edgetl.data.views import Views
+from edgetl.runner.contract import Contract
 from edgetl.runs.stage import StageContext
 
 __all__ = ["Score", "evaluate"]
@@ -35,9 +36,24 @@ class Score:
 
 
 def evaluate(
-    model: nn.Module, index: ImageIndex, images: str | Sequence[Sample], context: StageContext, device: torch.device
+    model: nn.Module,
+    index: ImageIndex,
+    images: str | Sequence[Sample],
+    context: StageContext,
+    device: torch.device,
+    *,
+    contract: Contract | None = None,
 ) -> Score:
-    """Score a model on a split, or on some images, preprocessed as the contract says; processes share the work."""
+    """Score a model on a split, or on some images; processes share the work.
+
+    Args:
+        model: From `uint8 (N, H, W, 3)` to logits.
+        index: The data set.
+        images: A split's name, or images.
+        context: The stage's context.
+        device: Where the model runs; it must be there already.
+        contract: How images are preprocessed; by default as the run's own contract says.
+    """
     model.eval()
     samples = index.split(images) if isinstance(images, str) else images
     processes = context.processes
@@ -45,7 +61,7 @@ def evaluate(
     batches = ordered_batches(
         index,
         samples,
-        Views(context.contract),
+        Views(contract or context.contract),
         batch_size=_BATCH,
         workers=context.recipe.data.workers,
         share=(processes.rank, processes.count),

@@ -1,15 +1,13 @@
 """Strategies on a network that knows digits, but whose last stage was silenced: a head alone does not mend it."""
 
 import json
-import shutil
 
 import pytest
 import small_run
 import torch
 from heard import Heard
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from edgetl.data.digits import digits_folder
 from edgetl.data.store import ArrayStore
 from edgetl.errors import ModelError
 from edgetl.runs.files import sha256_of
@@ -29,33 +27,13 @@ TEACHER = {"model": "test_resnet", "train_from": "layer4", "small_images": "keep
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """A few of the digits."""
-    place = tmp_path_factory.mktemp("few")
-    for folder in sorted(digits_folder().iterdir())[:CLASSES]:
-        (place / folder.name).mkdir()
-        for file in sorted(folder.iterdir())[:IMAGES]:
-            shutil.copy(file, place / folder.name)
-    return place
+    return small_run.few_digits(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")
-def weights(trained, tmp_path_factory):
-    """Weights files: of the network that knows the digits, and of one whose last stage was damaged."""
-    place = tmp_path_factory.mktemp("weights")
-    tensors = load_file(trained.file("model.safetensors"))
-    damaged = {name: _silenced(name, value) for name, value in tensors.items()}
-    header = {"timm_kwargs": json.dumps({}), "mean": json.dumps([0.5] * 3), "std": json.dumps([0.5] * 3)}
-    files = {"whole": place / "whole.safetensors", "damaged": place / "damaged.safetensors"}
-    for content, file in zip((tensors, damaged), files.values(), strict=True):
-        save_file({name: value.contiguous() for name, value in content.items()}, file, header)
-    return {name: str(file) for name, file in files.items()}
-
-
-def _silenced(name, value):
-    """All but two channels of the last stage say the same of every image."""
-    if not name.startswith("layer4") or not name.endswith((".weight", ".bias")) or value.ndim != 1:
-        return value
-    kept = torch.arange(len(value)) < 2
-    return torch.where(kept, value, torch.full_like(value, 0.0 if name.endswith(".weight") else 0.2))
+def weights(tmp_path_factory):
+    """Weights files: of a network that knows the digits, and of one whose last stage was silenced."""
+    return small_run.weights_of_digits(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
