@@ -153,7 +153,7 @@ def test_the_receipt_says_what_was_measured_of_each_format(run, tmp_path_factory
 def test_what_each_rung_gave_is_printed(run, capsys):
     print_run(run)
     lines = capsys.readouterr().out.splitlines()
-    (told,) = (line for line in lines if "tflite w8a8: rounding" in line)
+    (told,) = (line for line in lines if "tflite w8a8:" in line)  # a narrow table breaks the name after it
     assert told.rstrip().endswith("inside, kept")
     assert set(run.stage("quantize")["metrics"]) == {"worst_drop", "worst_flips"}
 

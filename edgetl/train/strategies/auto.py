@@ -21,6 +21,9 @@ from edgetl.train.tuning import Tuning, tried, tune
 __all__ = ["learn"]
 
 _HALVES = 2
+_FEW = 1000
+"""Images up to which a trial has all the epochs of a training, beyond it half."""
+
 _MOST_TRIED = 2000
 """Images that a trial learns from, and that it is judged by, at most."""
 
@@ -56,8 +59,10 @@ def learn(tasks: Sequence[Task], backbone: Backbone, tuning: Tuning) -> Outcome:
 
 
 def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, tuning: Tuning) -> Outcome:
-    """Try on halves of the images, with half of the epochs; what wins is then trained on all of them."""
-    short = replace(tuning, epochs=max(1, tuning.epochs // 2))
+    """Try on halves of the images; what wins is then trained on all of them."""
+    # Of few images, half of the epochs would be too few steps to tell anything.
+    is_short = len(champions[0].task.final) > _FEW
+    short = replace(tuning, epochs=max(1, tuning.epochs // 2)) if is_short else tuning
     # Without another teaching to compare with, one half is enough if it decides.
     trials = [_tried_on_halves(champion, backbone, short, alone=len(champions) == 1) for champion in champions]
     trial = max(trials, key=lambda each: int(each.trained_N.sum()))
