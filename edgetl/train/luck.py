@@ -7,14 +7,16 @@ from numpy.typing import NDArray
 
 __all__ = ["enough_errors", "is_better"]
 
-_Z = 1.645
-"""Standard errors of a one-sided test at 5 %."""
+_STANDARD_ERRORS = 1.645
+"""Of a one-sided test at 5 %."""
 
 _LEAST_ERRORS = 8
 """With fewer mistakes left there is little to win, and less that could be told from luck."""
 
 
-def is_better(candidate_N: NDArray[np.bool_], champion_N: NDArray[np.bool_]) -> bool:
+def is_better(
+    candidate_N: NDArray[np.bool_], champion_N: NDArray[np.bool_], *, standard_errors: float = _STANDARD_ERRORS
+) -> bool:
     """Whether a candidate is right more often, beyond chance.
 
     The sign test on the images that only one of them gets right (McNemar, 1947), with the normal approximation.
@@ -22,9 +24,10 @@ def is_better(candidate_N: NDArray[np.bool_], champion_N: NDArray[np.bool_]) -> 
     Args:
         candidate_N: Whether the candidate is right, per image.
         champion_N: The same of what it would replace.
+        standard_errors: By how many the difference has to exceed chance.
     """
     wins, losses = int((candidate_N & ~champion_N).sum()), int((~candidate_N & champion_N).sum())
-    return wins - losses > _Z * math.sqrt(wins + losses)
+    return wins - losses > standard_errors * math.sqrt(wins + losses)
 
 
 def enough_errors(champion_N: NDArray[np.bool_]) -> bool:

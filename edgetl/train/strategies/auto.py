@@ -21,6 +21,12 @@ from edgetl.train.tuning import Tuning, tried, tune
 __all__ = ["learn"]
 
 _HALVES = 2
+_STANDARD_ERRORS = 1.0
+"""By how many a training on half of the images has to beat its head.
+
+With 50 CIFAR images a class, EfficientNet-Lite2 was better by 1.3 on halves, and by 3.8 points of top-1 when it had all.
+"""
+
 _FEW = 1000
 """Images up to which a trial has all the epochs of a training, beyond it half."""
 
@@ -38,7 +44,8 @@ class _Trial:
 
     @property
     def wins(self) -> bool:
-        return is_better(self.trained_N, self.fitted_N)
+        """Whether the training is better than its head; half of the images understate what all of them would give."""
+        return is_better(self.trained_N, self.fitted_N, standard_errors=_STANDARD_ERRORS)
 
 
 def learn(tasks: Sequence[Task], backbone: Backbone, tuning: Tuning) -> Outcome:
@@ -104,7 +111,7 @@ def _held_out(champions: Sequence[Champion], best: Champion, backbone: Backbone,
         found.append((_Trial(champion, right_N, best.probe.right_N), records, weights))
     trial, records, weights = max(found, key=lambda each: int(each[0].trained_N.sum()))
     reason = _compared(trial, tuning)
-    if not trial.wins:
+    if not is_better(trial.trained_N, trial.fitted_N):
         return best.outcome(f"{reason}, which may be luck")
     trial.champion.task.classifier.load_state_dict(weights)
     outcome = outcome_of(trial.champion, records, trial.trained_N, "partial", reason)
