@@ -24,7 +24,7 @@ _HALVES = 2
 _STANDARD_ERRORS = 1.0
 """By how many a training on half of the images has to beat its head.
 
-With 50 CIFAR images a class, EfficientNet-Lite2 was better by 1.3 on halves, and by 3.8 points of top-1 when it had all.
+With 50 CIFAR images a class, EfficientNet-Lite2 was better by 1.3 on halves, and by 3.8 points of top-1 with all.
 """
 
 _FEW = 1000
