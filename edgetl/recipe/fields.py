@@ -58,6 +58,11 @@ def _listed(value: Any) -> Any:
     return tuple(dict.fromkeys(names)) if isinstance(names, list | tuple) else names
 
 
+def _as_text(value: Any) -> Any:
+    """A whole number as text, as it comes from --set or YAML."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class UndeclaredRead(RuntimeError):
     """A stage reads a part of the recipe that its record does not declare: a bug of ours."""
 
@@ -139,7 +144,7 @@ class ModelConfig(Section):
     strategy: Strategy = "auto"
     """How much is trained: features, partial, gradual, full, lpft, or auto, which tries (see docs/transfer.md)."""
 
-    train_from: str = "auto"
+    train_from: Annotated[str, BeforeValidator(_as_text)] = "auto"
     """First stage that partial and auto train: a name (--list-stages) or how many of the last; 'auto': two thirds."""
 
     tuning_epochs: int = Field(8, ge=1, le=10_000)
