@@ -61,7 +61,7 @@ def main() -> None:
 
 def _teacher(asked: argparse.Namespace, place: Path) -> Path:
     options = ["--set=teacher.epochs=16", f"--set=data.image_size={_SIDE}", "--set=augment.crop_area=0.4"]
-    model = ("--model", "mobilenetv2", "--weights", asked.weights)
+    model = ("--model", "mobilenetv2", "--weights", asked.weights, "--strategy", "full")
     _edgetl("finetune", *model, "--data", asked.data, "--out", place / "teacher", *options)
     return place / "teacher"
 

@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--students", default=",".join(_STUDENTS), help="their names, with commas")
     asked = parser.parse_args()
     teacher = asked.out / "teacher"
-    model = ("--model", "mobilenetv2", "--weights", asked.weights)
+    model = ("--model", "mobilenetv2", "--weights", asked.weights, "--strategy", "full")
     _edgetl("finetune", *model, "--data", asked.data, "--out", teacher, "--set=teacher.epochs=14", *_OPTIONS)
     found: dict[str, Any] = {}
     for name in asked.students.split(","):
