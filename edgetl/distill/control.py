@@ -39,7 +39,7 @@ def run(context: StageContext) -> StageResult:
     """Train `recipe.control.seeds` students with and without the teacher; writes `control.json`."""
     first = context.recipe.seed
     seeds = range(first, first + context.recipe.control.seeds)
-    in_full = why_in_full(*_student(context, first), context)
+    in_full = why_in_full(*_student(context, first), read_index(context.folder), context)
     taught_SN, alone_SN = (_compare_in_full if in_full else _compare_from_probe)(context, seeds)
     gain = paired_gain(taught_SN, alone_SN)
     found = {

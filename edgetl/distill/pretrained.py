@@ -12,13 +12,13 @@ from edgetl.distill.teaching import TeacherTeaching
 from edgetl.runs.stage import StageContext
 from edgetl.train.backbone import is_linear
 from edgetl.train.task import LabelTeaching, Task
-from edgetl.train.transfer import grid_of, open_task
+from edgetl.train.transfer import MOST_IMAGES, grid_of, open_task
 from edgetl.zoo.classifier import Classifier
 
 __all__ = ["tasks_of", "why_in_full"]
 
 
-def why_in_full(student: Classifier, model: dict[str, Any], context: StageContext) -> str:
+def why_in_full(student: Classifier, model: dict[str, Any], index: ImageIndex, context: StageContext) -> str:
     """Why all layers of the student are trained from the start; empty if it starts from its probe."""
     config, contract = context.recipe.student, context.contract
     if config.strategy == "full":
@@ -31,6 +31,8 @@ def why_in_full(student: Classifier, model: dict[str, Any], context: StageContex
         return "the student goes on with a training that was begun"
     if context.recipe.distill.mixup:
         return "the recipe mixes images"
+    if len(index.split("train")) + len(index.split("unlabelled")) > MOST_IMAGES:
+        return "there are images enough to train every layer"
     if not is_linear(student, len(contract.labels), contract.height):
         return "the student's answers are no linear function of its features"
     return ""

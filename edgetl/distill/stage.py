@@ -28,7 +28,7 @@ def run(context: StageContext) -> StageResult:
         teachers = teachers_of(context)
         student, model = build_classifier(recipe.student, len(contract.labels), contract.height, seed=recipe.seed)
     _warn_of_size(model["parameters"], teachers, context)
-    if why := why_in_full(student, model, context):
+    if why := why_in_full(student, model, index, context):
         outcome = _trained_in_full(student, context, why)
     else:
         outcome = transfer(*tasks_of(student, teachers, index, context, name="distill", seed=recipe.seed))

@@ -13,7 +13,7 @@ from edgetl.train.loop import Training, fit
 from edgetl.train.memory import kept_memory
 from edgetl.train.task import LabelTeaching, Outcome
 from edgetl.train.trained import write_trained
-from edgetl.train.transfer import grid_of, open_task, transfer
+from edgetl.train.transfer import MOST_IMAGES, grid_of, open_task, transfer
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.classifier import Classifier
 
@@ -27,7 +27,7 @@ def run(context: StageContext) -> StageResult:
     classes = len(contract.labels)
     with context.reporter.library("building the model"):
         classifier, model = build_classifier(config, classes, contract.height, seed=recipe.seed)
-    if why := _why_full(classifier, context):
+    if why := _why_full(classifier, index, context):
         outcome = _trained_in_full(classifier, index, context, why)
     else:
         teaching = LabelTeaching(config.label_smoothing)
@@ -42,13 +42,15 @@ def run(context: StageContext) -> StageResult:
     return write_trained(classifier, model, outcome, index, context)
 
 
-def _why_full(classifier: Classifier, context: StageContext) -> str:
+def _why_full(classifier: Classifier, index: ImageIndex, context: StageContext) -> str:
     """Why the whole network is trained from the start, with a new head; empty if it is not."""
     config, contract = context.recipe.teacher, context.contract
     if config.strategy == "full":
         return "the recipe asks for it"
     if config.weights == "none" and config.strategy == "auto":
         return "there are no pretrained weights to keep"
+    if config.strategy == "auto" and len(index.split("train")) > MOST_IMAGES:
+        return "there are images enough to train every layer"
     if config.strategy == "auto" and not is_linear(classifier, len(contract.labels), contract.height):
         return "the network's answers are no linear function of its features"
     return ""

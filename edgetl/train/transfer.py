@@ -18,7 +18,10 @@ from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.cut import Cut, cut
 from edgetl.zoo.stages import find_stage, stages_of
 
-__all__ = ["grid_of", "open_task", "transfer"]
+__all__ = ["MOST_IMAGES", "grid_of", "open_task", "transfer"]
+
+MOST_IMAGES = 20_000
+"""Images up to which 'auto' starts from a probe; more are enough to train every layer, and their features are large."""
 
 _TRAINED_PART = 0.65
 """Part of the multiplications that is trained where the recipe leaves it open; before it are edges and spots."""

@@ -154,3 +154,10 @@ def test_a_stage_that_is_not_there_is_refused_with_the_names(learn):
     assert "test_resnet: has no stage 'layer9'. Its stages are conv1, layer1, layer2, layer3, layer4" in str(
         caught.value
     )
+
+
+def test_very_many_images_are_learned_in_full(learn, monkeypatch):
+    monkeypatch.setattr("edgetl.train.stage.MOST_IMAGES", 10)
+    run, heard = learn("whole", epochs=1)
+    assert "Chosen: full, since there are images enough to train every layer." in heard.lines
+    assert run.manifest["stages"]["finetune"]["learned"]["strategy"] == "full"
