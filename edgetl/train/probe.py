@@ -25,7 +25,7 @@ _FEW = 10
 _SCALES = tuple(float(scale) for scale in np.geomspace(0.25, 64, 17))
 """Factors of the logits of class means, in units of their standard deviation."""
 
-_ROUGH = 1e-3
+_ROUGH = 1e-4
 
 
 @dataclass(frozen=True)
