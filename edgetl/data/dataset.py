@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import Dataset
 
+from edgetl.data.decoding import Picture, open_picture
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.views import EVALUATION, Mixing, Views, evaluation, mixed, mixing, view
 from edgetl.errors import DataError
@@ -17,7 +18,7 @@ from edgetl.runner.contract import UnreadableImage, load_image
 __all__ = ["TINY_SIDE", "Address", "Batch", "Item", "ViewDataset"]
 
 TINY_SIDE = 64
-"""Images up to this side, in pixels, are decoded once and kept: opening their files dominates the time of a view."""
+"""Images up to this side, in pixels, are opened once and kept: opening their files dominates the time of a view."""
 
 _REUSE_BYTES = 256 * 2**20
 """Most memory for decoded images, per process."""
@@ -71,7 +72,8 @@ class ViewDataset(Dataset[Item | DataError]):
         self._views = views
         needed_bytes = 3 * index.median_side**2 * len(samples)
         self._reuse = index.median_side <= TINY_SIDE and needed_bytes <= _REUSE_BYTES
-        self._decoded: dict[int, Image.Image] = {}
+        self._images: dict[int, Image.Image] = {}
+        self._pictures: dict[int, Picture] = {}
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -82,6 +84,11 @@ class ViewDataset(Dataset[Item | DataError]):
             return self._pixels(*address), address
         except DataError as fault:
             return fault
+
+    @property
+    def view_bytes(self) -> int:
+        """Memory of one view."""
+        return 3 * self._views.contract.height * self._views.contract.width
 
     def mixing(self, address: Address) -> Mixing | None:
         """What is mixed into a view; None for nothing."""
@@ -100,21 +107,23 @@ class ViewDataset(Dataset[Item | DataError]):
         return mixed(own_HWC, self._alone(partner.partner, number), partner.share) if partner else own_HWC
 
     def _alone(self, position: int, number: int) -> NDArray[np.uint8]:
-        image, views = self._image(position), self._views
-        if number == EVALUATION:
-            return evaluation(image, views.contract)
+        try:
+            return self._evaluated(position) if number == EVALUATION else self._augmented(position, number)
+        except UnreadableImage as cause:
+            file = self._index.file(self._samples[position])
+            raise DataError(f"{file}: has changed since this run read it ({cause}). Restore it") from cause
+
+    def _evaluated(self, position: int) -> NDArray[np.uint8]:
+        image = self._images.get(position) or load_image(self._index.file(self._samples[position]))
+        if self._reuse:
+            self._images[position] = image
+        return evaluation(image, self._views.contract)
+
+    def _augmented(self, position: int, number: int) -> NDArray[np.uint8]:
+        views = self._views
         if views.augment is None:
             raise ValueError("a numbered view needs the recipe's augmentation")
-        return view(image, views.contract, views.augment, seed=views.seed, view=number, sample=position)
-
-    def _image(self, position: int) -> Image.Image:
-        if position in self._decoded:
-            return self._decoded[position]
-        file = self._index.file(self._samples[position])
-        try:
-            image = load_image(file)
-        except UnreadableImage as cause:
-            raise DataError(f"{file}: has changed since this run read it ({cause}). Restore it") from cause
+        picture = self._pictures.get(position) or open_picture(self._index.file(self._samples[position]))
         if self._reuse:
-            self._decoded[position] = image
-        return image
+            self._pictures[position] = picture
+        return view(picture, views.contract, views.augment, seed=views.seed, view=number, sample=position)

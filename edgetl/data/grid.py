@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgetl.data.decoding import decoder_of_views
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.store import Piece
 from edgetl.data.views import EVALUATION, Views
@@ -49,6 +50,7 @@ class ViewGrid:
         pixels = [contract.height, contract.width, contract.resize, contract.filter]
         pixels += [contract.crop_fraction, "evaluation"] if self.evaluation else []
         augment = self.views.augment.model_dump() if self.views.augment else None
+        pixels += [decoder_of_views()] if self.view_count else []
         return {
             "images": hash_of([sample.sha256 for sample in self.samples]),
             "views": hash_of([pixels, augment, self.views.seed, self.views.mixup]),

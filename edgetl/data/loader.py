@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain
+from multiprocessing import get_start_method
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from edgetl.data.dataset import TINY_SIDE, Address, Batch, Item, ViewDataset
+from edgetl.data.exchange import PREFETCHED, Exchange, Slot
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.repeats import varied
 from edgetl.data.views import EVALUATION, Views
@@ -27,6 +30,9 @@ Share = tuple[int, int]
 """Rank of this process, from 0, and the number of processes; each takes its share of the work."""
 
 _Stacked = tuple[NDArray[Any], list[Address]]
+
+_Sent = tuple[NDArray[np.uint8] | Slot, list[Address]]
+"""As a worker sends it."""
 
 
 @dataclass(frozen=True)
@@ -192,30 +198,35 @@ def _batch(dataset: ViewDataset, images_NHWC: NDArray[Any], addresses: list[Addr
 
 
 def _load(dataset: ViewDataset, plan: Iterator[list[Address]], workers: int) -> Iterator[_Stacked]:
-    # Its own generator: without one, the loader draws from PyTorch's and so changes what the training draws.
-    generator = torch.Generator()
+    first = next(plan, None)  # none of those after it is larger
+    if first is None:
+        return
     # A fork copies locks held by JAX's threads, and can deadlock; the TFLite converter imports JAX.
-    start = "forkserver" if workers and "jax" in sys.modules else None
+    start = ("forkserver" if "jax" in sys.modules else get_start_method()) if workers else None
+    exchange = Exchange(workers, len(first) * dataset.view_bytes) if start == "fork" else None
     loader = DataLoader(
         dataset,
-        batch_sampler=plan,
+        batch_sampler=chain([first], plan),
         num_workers=workers,
-        collate_fn=_stack,
-        generator=generator,
+        collate_fn=partial(_stack, exchange),
+        # Its own generator: without one, the loader draws from PyTorch's and so changes what the training draws.
+        generator=torch.Generator(),
         multiprocessing_context=start,
+        prefetch_factor=PREFETCHED if workers else None,
     )
     for stacked in loader:
         if isinstance(stacked, DataError):
             raise stacked
-        yield stacked
+        pixels, addresses = stacked
+        yield exchange.take(pixels) if exchange else pixels, addresses
 
 
-def _stack(items: list[Item | DataError]) -> _Stacked | DataError:
-    """Stack items as NumPy arrays, which go through a pipe; tensors need shared memory, which is often too small."""
+def _stack(exchange: Exchange | None, items: list[Item | DataError]) -> _Sent | DataError:
+    """Stack items as NumPy arrays; tensors would need `/dev/shm`, which is often too small."""
     good: list[Item] = []
     for item in items:
         if isinstance(item, DataError):
             return item
         good.append(item)
     pixels, addresses = zip(*good, strict=True)
-    return np.stack(pixels), list(addresses)
+    return exchange.put(list(pixels)) if exchange else np.stack(pixels), list(addresses)

@@ -10,7 +10,10 @@ from edgetl.runner import __version__
 __all__ = ["EXTRAS", "installed_version", "missing", "require", "versions"]
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "train": ("torch", "torchvision", "timm", "accelerate", "safetensors", "scikit-learn", "scipy", "torch-pruning"),
+    "train": (
+        *("torch", "torchvision", "timm", "accelerate", "safetensors", "scikit-learn", "scipy", "simplejpeg"),
+        "torch-pruning",
+    ),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino",),
     "tflite": ("litert-torch", "ai-edge-litert", "flatbuffers", "torchao"),

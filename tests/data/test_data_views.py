@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.ImageEnhance import Brightness, Color, Contrast
 
-from edgetl.data.views import _crop_box, evaluation, view
+from edgetl.data.views import _crop_box, _recoloured, evaluation, view
 from edgetl.recipe.fields import AugmentConfig
 from edgetl.runner.contract import Contract
 
@@ -154,6 +155,16 @@ def test_colours_change_and_grey_stays_grey():
     assert np.all(values == values[:, :1])
     assert values.min() in range(79, 84)
     assert values.max() in range(117, 122)
+
+
+@pytest.mark.parametrize("factors", [(0.8, 0.9, 0.85), (1.1, 0.9, 1.2), (0.9, 1.3, 1.0), (1.0, 1.0, 0.0)])
+def test_colours_are_those_of_pillows_enhancers_where_nothing_is_clipped(factors):
+    image = Image.fromarray(np.random.default_rng(0).integers(70, 160, (16, 16, 3), np.uint8))
+    expected = image
+    for enhancer, factor in zip((Brightness, Contrast, Color), factors, strict=True):
+        expected = enhancer(expected).enhance(factor)
+    difference = np.abs(np.asarray(_recoloured(image, *factors)).astype(int) - np.asarray(expected))
+    assert difference.max() <= 3, "each enhancer drops what is below a whole level"
 
 
 def test_a_large_image_is_antialiased():
