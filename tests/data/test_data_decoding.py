@@ -103,6 +103,17 @@ def test_a_whole_jpeg_is_decoded_as_pillow_does(saved):
     np.testing.assert_array_equal(fast, full)
 
 
+@pytest.mark.parametrize("resampling", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC])
+def test_fine_noise_in_a_jpeg_is_antialiased_as_pillow_does(saved, resampling):
+    pixels_HWC = np.random.default_rng(0).integers(0, 256, (190, 250, 3), np.uint8)
+    file, box = saved(Image.fromarray(pixels_HWC), quality=95), (0, 0, 250, 190)
+    mine, pillows = (
+        np.asarray(picture.resize((140, 100), resampling, box=box)).astype(int)
+        for picture in (open_picture(file), load_image(file))
+    )
+    assert np.abs(mine - pillows).max() <= 1
+
+
 @pytest.mark.parametrize("kind", ["turned", "cmyk", "grey", "png", "palette", "16-bit"])
 def test_what_is_no_plain_jpeg_gives_what_pillow_gives(saved, decodings, kind):
     file = {
