@@ -29,6 +29,7 @@ class TeacherTeaching(Teaching):
     """
 
     name = "by the teacher"
+    by_labels = False
 
     def __init__(
         self,

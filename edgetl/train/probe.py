@@ -87,7 +87,8 @@ def fit_probe(examples: Examples, folds: Sequence[Fold]) -> Probe:
     rows = len(examples.features_RND)
     candidates = [_regression(examples, folds, views) for views in dict.fromkeys((1, rows))]
     learned = np.unique(np.concatenate([learn for learn, _ in folds]))
-    if np.bincount(examples.labels_N[learned]).max() < _FEW:
+    labels = examples.labels_N[learned]
+    if np.bincount(labels[labels >= 0]).max() < _FEW:
         candidates += [_means(examples, folds, rows, kind) for kind in ("class means", "cosine")]
     return min(candidates, key=lambda candidate: candidate.loss)
 

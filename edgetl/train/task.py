@@ -26,7 +26,10 @@ class Teaching(ABC):
     """Where the right answers come from: true labels, or a teacher."""
 
     name: str
-    """'by labels' or 'by a teacher'."""
+    """'by labels' or 'by the teacher'."""
+
+    by_labels: bool
+    """Whether only images with a label teach, and any view of them; a teacher has answers to the grid's views alone."""
 
     @abstractmethod
     def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:
@@ -45,6 +48,7 @@ class LabelTeaching(Teaching):
     """
 
     name = "by labels"
+    by_labels = True
 
     def __init__(self, smoothing: float) -> None:
         self._smoothing = smoothing
@@ -98,19 +102,23 @@ class Task:
     @property
     def final(self) -> NDArray[np.int64]:
         """Positions of the images that the network which is kept learns from."""
-        return np.arange(len(self.grid.samples) if self.crosses else self.learned)
+        return self._teaching(np.arange(len(self.grid.samples) if self.crosses else self.learned))
 
     def folds(self, count: int) -> list[Fold]:
         """What is learned from and judged in a trial: several folds, or the two splits of the data.
 
-        Images without a label are learned from in every fold and judge nothing.
+        Images without a label judge nothing; a teacher's student learns from them in every fold.
         """
         labels, everything = self.labels, np.arange(len(self.grid.samples))
         if not self.crosses:
-            return [(everything[: self.learned], everything[self.learned :])]
+            return [(self._teaching(everything[: self.learned]), everything[self.learned :])]
         known = np.flatnonzero(labels >= 0)
         folds = folds_of(labels[known].tolist(), count, seed=self.seed)
-        return [(np.setdiff1d(everything, known[judge]), known[judge]) for _, judge in folds]
+        return [(self._teaching(np.setdiff1d(everything, known[judge])), known[judge]) for _, judge in folds]
+
+    def _teaching(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some images that teach."""
+        return positions[self.labels[positions] >= 0] if self.teaching.by_labels else positions
 
     def restart(self) -> None:
         """Give the network the weights it had at first."""

@@ -7,6 +7,7 @@ import pytest
 import small_run
 import torch
 from heard import Heard
+from PIL import Image
 from safetensors.torch import load_file
 
 from edgetl.data.index import read_index
@@ -126,6 +127,18 @@ def test_the_control_compares_students_that_start_from_their_probes(learn):
     found = folder.read_json("control.json")
     assert len(found["top1_with_teacher"]) == len(found["top1_without_teacher"]) == 1
     assert found["top1_with_teacher"][0] == pytest.approx(folder.manifest["metrics"]["distill"]["test_top1"])
+
+
+def test_it_learns_from_images_without_labels_and_in_more_epochs_than_there_are_views(learn, tmp_path):
+    rng, folder = np.random.default_rng(0), tmp_path / "more"
+    folder.mkdir()
+    for number in range(5):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    # All stages are trained, so nothing is stored but the teacher's answers, to eight views.
+    run, _ = learn("whole", strategy="lpft", tuning_epochs=9, distill={"unlabelled": str(folder)})
+    assert run.manifest["metrics"]["data"]["unlabelled_images"] == 5
+    taught, _ = learn("damaged", "tried", tuning_epochs=1, distill={"unlabelled": str(folder)})
+    assert taught.manifest["stages"]["distill"]["learned"]["val_images"] == 80, "they judge nothing"
 
 
 def settings_with_control(run):
