@@ -32,7 +32,7 @@ from edgetl.data.decoding import open_picture
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.loader import Order, training_batches
 from edgetl.data.views import Views, view
-from edgetl.recipe.fields import AugmentConfig
+from edgetl.recipe.images import AugmentConfig
 from edgetl.runner.contract import Contract, load_image
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 

@@ -21,7 +21,7 @@ from edgetl.quantize.planner import Planner
 from edgetl.quantize.sweep import SweepSettings
 from edgetl.quantize.trainable import TrainablePlan
 from edgetl.quantize.widths import paired_width
-from edgetl.recipe.fields import StudentConfig
+from edgetl.recipe.networks import StudentConfig
 from edgetl.runner.contract import Contract
 from edgetl.runs.quiet import quiet
 from edgetl.train.labels import FromLabels

@@ -28,7 +28,7 @@ from edgetl.data.repeats import varied
 from edgetl.data.store import ArrayStore
 from edgetl.distill.answers import Answers, AnswerStores
 from edgetl.distill.objective import FromTeacher
-from edgetl.recipe.fields import DistillConfig, StudentConfig
+from edgetl.recipe.networks import DistillConfig, StudentConfig
 from edgetl.train.checkpoint import Checkpoint, Rhythm, save_checkpoint
 from edgetl.train.labels import FromLabels
 from edgetl.train.loop import _optimizer

@@ -22,7 +22,8 @@ from edgetl.chain.running import execute
 from edgetl.data.digits import digits_folder
 from edgetl.devices.profiles import find_target
 from edgetl.recipe.checking import build
-from edgetl.recipe.fields import ModelConfig, Recipe
+from edgetl.recipe.fields import Recipe
+from edgetl.recipe.networks import ModelConfig
 from edgetl.recipe.presets import digits_recipe
 from edgetl.runner.contract import Contract
 from edgetl.runner.telemetry import switch_off_telemetry

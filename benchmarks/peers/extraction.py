@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from transfer_common import THREADS, Task, network, parser_of, task_of
 
 from edgetl.data.views import view
-from edgetl.recipe.fields import AugmentConfig
+from edgetl.recipe.images import AugmentConfig
 from edgetl.runner.contract import load_image
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.torchvision_ops import ensure_torchvision

@@ -20,7 +20,9 @@ from torch import nn
 
 from edgetl.data.index import ImageIndex
 from edgetl.data.sizing import decide_contract
-from edgetl.recipe.fields import DataConfig, ModelConfig, Recipe
+from edgetl.recipe.fields import Recipe
+from edgetl.recipe.images import DataConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.runner.contract import Contract
 from edgetl.zoo.build import build_classifier, native_input
 from edgetl.zoo.classifier import Classifier

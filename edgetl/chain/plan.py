@@ -10,7 +10,8 @@ from pathlib import Path
 from edgetl.chain.stages import CHAIN, STAGES
 from edgetl.errors import ConfigError, RunFolderError
 from edgetl.prune.phases import after, before, is_asked
-from edgetl.recipe.fields import ModelConfig, Recipe
+from edgetl.recipe.fields import Recipe
+from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.folder import RunFolder, run_folders
 from edgetl.runs.manifest import Role
 

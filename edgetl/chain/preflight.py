@@ -8,7 +8,7 @@ from edgetl.chain.stages import STAGES, extras_of
 from edgetl.devices.profiles import find_target
 from edgetl.errors import RunFolderError
 from edgetl.export.formats import chosen_formats
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.folder import RunFolder
 from edgetl.runs.installed import require
 from edgetl.runs.reporter import Reporter

@@ -13,7 +13,8 @@ from edgetl.errors import ProofFailed
 
 if TYPE_CHECKING:
     from edgetl.chain.plan import PlannedRun
-    from edgetl.recipe.fields import Recipe, TeacherConfig
+    from edgetl.recipe.fields import Recipe
+    from edgetl.recipe.networks import TeacherConfig
     from edgetl.runs.folder import RunFolder
     from edgetl.runs.reporter import Reporter
 

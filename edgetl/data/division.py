@@ -14,7 +14,7 @@ from edgetl.data.audit import check_counts
 from edgetl.data.folder import SPLITS, ImageFile
 from edgetl.data.split import assign_splits
 from edgetl.errors import RunFolderError
-from edgetl.recipe.fields import DataConfig
+from edgetl.recipe.images import DataConfig
 from edgetl.runs.folder import RunFolder
 
 __all__ = ["Division", "Origin", "divide", "validation_origin"]

@@ -8,7 +8,7 @@ from edgetl.data.division import Division, Origin, divide
 from edgetl.data.folder import KINDS, ImageFile, Listing, list_images
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.survey import survey
-from edgetl.recipe.fields import DataConfig
+from edgetl.recipe.images import DataConfig
 from edgetl.runs.reporter import Reporter
 
 __all__ = ["scan"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgetl.data.decoding import Box, Picture
-from edgetl.recipe.fields import AugmentConfig
+from edgetl.recipe.images import AugmentConfig
 from edgetl.runner.contract import Contract
 
 __all__ = ["EVALUATION", "Mixing", "Views", "evaluation", "mixed", "mixing", "view"]

@@ -7,8 +7,9 @@ from pydantic import Field
 
 from edgetl.errors import ConfigError
 from edgetl.recipe.checking import build, nearest
-from edgetl.recipe.fields import FORMATS, Format, Section
+from edgetl.recipe.fields import FORMATS, Format
 from edgetl.recipe.reading import load_recipe
+from edgetl.recipe.section import Section
 
 __all__ = ["Runtime", "Target", "find_target", "known_targets"]
 

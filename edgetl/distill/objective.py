@@ -5,7 +5,7 @@ import torch
 from edgetl.data.dataset import Batch
 from edgetl.distill.answers import Answers
 from edgetl.distill.losses import Contrastive, Hint, decoupled_kd, dist, hinton_kd
-from edgetl.recipe.fields import DistillConfig
+from edgetl.recipe.networks import DistillConfig
 from edgetl.train.labels import label_loss
 from edgetl.train.trainee import Objective
 from edgetl.zoo.head import FeatureTap

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from edgetl.data.grid import ViewGrid
 from edgetl.distill.answers import Answers
 from edgetl.distill.objective import FEATURE_LOSSES, FromTeacher
-from edgetl.recipe.fields import DistillConfig
+from edgetl.recipe.networks import DistillConfig
 from edgetl.train.task import LabelTeaching, Teaching
 from edgetl.train.trainee import Objective
 from edgetl.zoo.classifier import Classifier

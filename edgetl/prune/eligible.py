@@ -7,7 +7,8 @@ from edgetl.devices.profiles import Target
 from edgetl.errors import ModelError
 from edgetl.prune.cutting import LEAST_KEPT, Cutter
 from edgetl.prune.timing import timed_format
-from edgetl.recipe.fields import ModelConfig, Recipe
+from edgetl.recipe.fields import Recipe
+from edgetl.recipe.networks import ModelConfig
 from edgetl.zoo.build import build_classifier, native_input
 from edgetl.zoo.classifier import Classifier
 

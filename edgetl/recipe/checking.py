@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from edgetl.errors import ConfigError
-from edgetl.recipe.fields import Section
+from edgetl.recipe.section import Section
 
 __all__ = ["build", "description", "nearest"]
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from edgetl.recipe.fields import PLACE, Recipe, Section
+from edgetl.recipe.fields import Recipe
+from edgetl.recipe.section import PLACE, Section
 
 __all__ = ["narrowed", "values_of"]
 

@@ -5,7 +5,8 @@ from typing import Any
 import yaml
 
 from edgetl.recipe.checking import description
-from edgetl.recipe.fields import Recipe, Section
+from edgetl.recipe.fields import Recipe
+from edgetl.recipe.section import Section
 
 __all__ = ["recipe_template"]
 

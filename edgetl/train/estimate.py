@@ -9,7 +9,7 @@ import torch
 from edgetl.data.dataset import ViewDataset
 from edgetl.data.loader import Order
 from edgetl.devices.facts import machine
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.train.trainee import side_of_step
 from edgetl.zoo.classifier import Classifier
 

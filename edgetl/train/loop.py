@@ -16,7 +16,7 @@ from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.loader import Order, training_batches
 from edgetl.data.views import Views
 from edgetl.errors import ConfigError
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.files import hash_of
 from edgetl.runs.stage import StageContext
 from edgetl.train.evaluation import evaluate

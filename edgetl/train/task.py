@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgetl.data.grid import ViewGrid
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.stage import StageContext
 from edgetl.train.folds import Fold, folds_of
 from edgetl.train.labels import FromLabels

@@ -7,7 +7,7 @@ from edgetl.data.division import validation_origin
 from edgetl.data.grid import ViewGrid
 from edgetl.data.index import ImageIndex
 from edgetl.data.views import Views
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.disk import free_bytes
 from edgetl.runs.stage import StageContext
 from edgetl.train.backbone import Backbone, record_backbone

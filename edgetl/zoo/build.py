@@ -12,7 +12,7 @@ from torch import nn
 
 from edgetl.data.sizing import Preprocessing
 from edgetl.errors import ModelError
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.files import sha256_of
 from edgetl.runs.folder import WEIGHTS_FILE, RunFolder
 from edgetl.runs.reporter import Reporter

@@ -6,8 +6,9 @@ import pytest
 import small_run
 
 from edgetl.chain.stages import CHAIN, STAGES, extras_of, inputs_of, readers_of
-from edgetl.recipe.fields import Recipe, UndeclaredRead
+from edgetl.recipe.fields import Recipe
 from edgetl.recipe.scope import narrowed, values_of
+from edgetl.recipe.section import UndeclaredRead
 from edgetl.runs import installed
 
 

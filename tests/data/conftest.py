@@ -10,7 +10,7 @@ from PIL import Image
 from edgetl.data.digits import digits_folder
 from edgetl.data.index import ImageIndex
 from edgetl.data.scan import scan
-from edgetl.recipe.fields import DataConfig
+from edgetl.recipe.images import DataConfig
 from edgetl.runs.reporter import Reporter
 
 Paint = Callable[..., Path]

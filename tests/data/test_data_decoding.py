@@ -10,7 +10,7 @@ from edgetl.data.decoding import _factor, decoder_of_views, open_picture
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.views import EVALUATION, Views, view
 from edgetl.errors import DataError
-from edgetl.recipe.fields import AugmentConfig
+from edgetl.recipe.images import AugmentConfig
 from edgetl.runner.contract import Contract, UnreadableImage, load_image
 
 AUGMENT = AugmentConfig()

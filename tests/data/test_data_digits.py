@@ -10,7 +10,7 @@ import pytest
 from edgetl.data.digits import digits_folder, digits_place
 from edgetl.data.scan import scan
 from edgetl.errors import EnvironmentFault, MissingExtra
-from edgetl.recipe.fields import DataConfig
+from edgetl.recipe.images import DataConfig
 from edgetl.runner.contract import load_image
 from edgetl.runs import installed
 from edgetl.runs.reporter import Reporter

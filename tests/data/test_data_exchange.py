@@ -13,7 +13,7 @@ from edgetl.data.exchange import PREFETCHED, Exchange, Slot
 from edgetl.data.index import ImageIndex
 from edgetl.data.loader import Order, ordered_batches, training_batches
 from edgetl.data.views import Views
-from edgetl.recipe.fields import AugmentConfig
+from edgetl.recipe.images import AugmentConfig
 from edgetl.runner.contract import Contract
 
 CONTRACT = Contract(labels=("cat", "dog"), height=8, width=8)

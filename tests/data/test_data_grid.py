@@ -3,7 +3,7 @@
 from edgetl.data.grid import ViewGrid
 from edgetl.data.index import Sample
 from edgetl.data.views import EVALUATION, Views
-from edgetl.recipe.fields import AugmentConfig
+from edgetl.recipe.images import AugmentConfig
 from edgetl.runner.contract import Contract
 
 VIEWS = Views(Contract(("a", "b"), 8, 8), AugmentConfig())

@@ -10,7 +10,7 @@ import small_run
 from edgetl.data.index import ImageIndex, Sample, read_index
 from edgetl.data.scan import scan
 from edgetl.errors import DataError, RunFolderError
-from edgetl.recipe.fields import DataConfig
+from edgetl.recipe.images import DataConfig
 from edgetl.runs.reporter import Reporter
 
 

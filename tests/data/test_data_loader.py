@@ -15,7 +15,7 @@ from edgetl.data.index import ImageIndex
 from edgetl.data.loader import Order, ordered_batches, training_batches, worker_count
 from edgetl.data.views import Views, evaluation, mixed, mixing, view
 from edgetl.errors import DataError
-from edgetl.recipe.fields import AugmentConfig
+from edgetl.recipe.images import AugmentConfig
 from edgetl.runner.contract import Contract, load_image
 
 CONTRACT = Contract(labels=("cat", "dog"), height=8, width=8)

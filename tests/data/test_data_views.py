@@ -8,7 +8,7 @@ from PIL import Image
 from PIL.ImageEnhance import Brightness, Color, Contrast
 
 from edgetl.data.views import _crop_box, _recoloured, evaluation, view
-from edgetl.recipe.fields import AugmentConfig
+from edgetl.recipe.images import AugmentConfig
 from edgetl.runner.contract import Contract
 
 ALL = AugmentConfig(crop_area=0.3, rotate_degrees=40, shift_fraction=0.3, colour=0.5)

@@ -9,7 +9,7 @@ import small_run
 from edgetl.data.division import validation_origin
 from edgetl.data.scan import scan
 from edgetl.errors import DataError, RunFolderError
-from edgetl.recipe.fields import DataConfig
+from edgetl.recipe.images import DataConfig
 
 
 @pytest.fixture

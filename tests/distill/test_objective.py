@@ -6,7 +6,7 @@ import torch
 from edgetl.data.dataset import Batch
 from edgetl.distill.losses import decoupled_kd, dist, hinton_kd
 from edgetl.distill.objective import FromTeacher
-from edgetl.recipe.fields import DistillConfig
+from edgetl.recipe.networks import DistillConfig
 from edgetl.train.labels import label_loss
 
 STUDENT_NK, TEACHER_NK = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0)).mul(3)

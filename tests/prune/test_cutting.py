@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgetl.prune.cutting import Cutter, channels_kept
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.head import last_layer
 

@@ -7,7 +7,7 @@ from edgetl.devices.profiles import find_target
 from edgetl.errors import MissingExtra, ModelError
 from edgetl.prune.eligible import check_prunable
 from edgetl.prune.timing import timed_format
-from edgetl.recipe.fields import StudentConfig
+from edgetl.recipe.networks import StudentConfig
 from edgetl.runs import installed
 
 TARGET = find_target("linux-x86")

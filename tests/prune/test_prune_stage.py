@@ -11,7 +11,7 @@ from safetensors import safe_open
 from edgetl.prune import search
 from edgetl.prune.stage import run
 from edgetl.prune.timing import Stopwatch
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.folder import RunFolder
 from edgetl.zoo.build import build_classifier, load_classifier
 

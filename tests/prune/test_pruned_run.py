@@ -9,7 +9,7 @@ from heard import Heard
 from edgetl.chain.api import run, run_finetuning
 from edgetl.errors import ConfigError, ModelError
 from edgetl.prune.timing import Stopwatch
-from edgetl.recipe.fields import PruneConfig
+from edgetl.recipe.networks import PruneConfig
 from edgetl.runs.reporter import Reporter
 from edgetl.zoo.build import load_classifier
 

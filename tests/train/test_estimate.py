@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgetl.data.loader import Order
-from edgetl.recipe.fields import TeacherConfig
+from edgetl.recipe.networks import TeacherConfig
 from edgetl.runs.words import duration
 from edgetl.train.estimate import fastest_seconds, training_seconds
 from edgetl.zoo.build import build_classifier

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from edgetl.data.dataset import Batch
-from edgetl.recipe.fields import TeacherConfig
+from edgetl.recipe.networks import TeacherConfig
 from edgetl.train.average import WeightAverage
 from edgetl.train.labels import FromLabels, label_loss
 from edgetl.train.trainee import Trainee, side_of_step

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from edgetl.data.index import read_index
 from edgetl.errors import ConfigError
-from edgetl.recipe.fields import TeacherConfig
+from edgetl.recipe.networks import TeacherConfig
 from edgetl.runs.files import sha256_of
 from edgetl.train.evaluation import evaluate
 from edgetl.train.loop import _optimizer, peak_learning_rate

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgetl.errors import ModelError, RunFolderError
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.zoo.build import build_classifier, load_classifier, native_input
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 
@@ -17,7 +17,7 @@ _SNAPSHOT = "0123456789abcdef0123456789abcdef01234567"
 
 _CHILD = """
 import json, sys
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.errors import EdgetlError
 from edgetl.runs.reporter import Reporter
 from edgetl.zoo.build import build_classifier, check_obtainable

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgetl.errors import ModelError
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.cut import cut
 from edgetl.zoo.stages import find_stage, stages_of

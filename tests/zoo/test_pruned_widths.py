@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from edgetl.errors import ModelError
 from edgetl.prune.cutting import Cutter
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.folder import WEIGHTS_FILE
 from edgetl.train.trained import write_weights
 from edgetl.zoo.build import build_classifier, load_classifier

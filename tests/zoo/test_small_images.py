@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgetl.errors import ModelError
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.small_images import last_grid, remove_strides, strides_to_remove
 from edgetl.zoo.torchvision_ops import ensure_torchvision

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgetl.errors import ModelError
-from edgetl.recipe.fields import ModelConfig
+from edgetl.recipe.networks import ModelConfig
 from edgetl.zoo.build import build_classifier, native_input
 
 

@@ -1,0 +1,150 @@
+"""The recipe's fields of networks: how teacher and student are trained, and what one learns from the other."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from edgetl.recipe.section import PLACE, Section, as_text
+
+__all__ = [
+    "ControlConfig",
+    "DistillConfig",
+    "Loss",
+    "ModelConfig",
+    "PruneConfig",
+    "Strategy",
+    "StudentConfig",
+    "TeacherConfig",
+]
+
+Loss = Literal["kd", "dkd", "dist", "crd", "feature", "hard"]
+Strategy = Literal["auto", "features", "partial", "gradual", "full", "lpft"]
+
+
+class ModelConfig(Section):
+    """A network and how it is trained."""
+
+    model: str
+    """An alias such as resnet50, any timm name, or torchvision:NAME."""
+
+    weights: str = "default"
+    """'default' loads pretrained weights, 'none' starts from random ones, FILE.safetensors loads a file."""
+
+    small_images: Literal["auto", "keep"] = "auto"
+    """'auto' takes strides out of the stem until the last feature map is at least 3 x 3; 'keep' never does."""
+
+    strategy: Strategy = "auto"
+    """How much is trained: features, partial, gradual, full, lpft, or auto, which tries (see docs/transfer.md)."""
+
+    train_from: Annotated[str, BeforeValidator(as_text)] = "auto"
+    """First stage that partial and auto train: a name (--list-stages) or how many of the last; 'auto': two thirds."""
+
+    tuning_epochs: int = Field(8, ge=1, le=10_000)
+    """Passes over the training images where the training starts from a fitted head, as in all strategies but full."""
+
+    epochs: int = Field(20, ge=1, le=10_000)
+    """Passes over the training images where the whole network is trained with a new head (strategy full)."""
+
+    batch_size: int = Field(32, ge=2, le=4096)
+    """Images per optimizer step."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] = "auto"
+    """Peak of the one-cycle schedule (AdamW); 'auto': 0.0005, from scratch 0.006 (0.001 without batch norm)."""
+
+    weight_decay: float = Field(0.02, ge=0, le=1)
+    """Decoupled weight decay of matrices and filters; biases and norms have none."""
+
+    warmup_fraction: float = Field(0.25, gt=0, lt=1)
+    """Part of the steps in which the learning rate rises, as a fraction of 1."""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Probability taken from the true class and spread over all, when trained on labels."""
+
+    resize_from: float = Field(1.0, ge=0.25, le=1)
+    """Input side at the first step, as a fraction of the full one, to which it grows (progressive resizing)."""
+
+    average_decay: float = Field(0.0, ge=0, lt=1)
+    """Decay of a moving average of the weights, which is then what is kept; 0 for none."""
+
+
+class TeacherConfig(ModelConfig):
+    """The large network, and how it is fine-tuned."""
+
+    model: str = "resnet50"
+    """An alias such as resnet50, any timm name, torchvision:NAME, or run folders of trained models, with commas."""
+
+    epochs: int = Field(10, ge=1, le=10_000)
+    """Passes over the training images where the whole network is trained with a new head (strategy full)."""
+
+
+class StudentConfig(ModelConfig):
+    """The small network, and how it is trained."""
+
+    model: str = "mobilenetv2"
+    """An alias such as mobilenetv2, any timm name, or torchvision:NAME."""
+
+    image_size: Annotated[int, Field(ge=8, le=1024)] | Literal["auto"] = "auto"
+    """Its input height and width in pixels; 'auto' is its teacher's, but no more than the weights were made for."""
+
+    epochs: int = Field(30, ge=1, le=10_000)
+    """Passes over the training images where the whole network is trained with a new head (strategy full)."""
+
+
+class DistillConfig(Section):
+    """How the student learns from the teacher, on the pixels that the teacher saw (arXiv 2106.05237)."""
+
+    loss: dict[Loss, Annotated[float, Field(gt=0, le=1000)]] = Field({"kd": 0.9, "hard": 0.1}, min_length=1)
+    """Weight of each loss: kd, dkd, dist (of answers), feature, crd (of features), hard (of true labels)."""
+
+    temperature: float = Field(4.0, gt=0, le=100)
+    """Divides the logits of both before the softmax, in kd, dkd and dist."""
+
+    mixup: float = Field(0.0, ge=0, le=0.5)
+    """Largest share of another image that is mixed into a view, as a fraction of 1; teacher and student see the mix."""
+
+    teacher_views: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
+    """Views of each image that the teacher answers, and epochs cycle through; 'auto' asks for more of few images."""
+
+    vary_repeats: bool = True
+    """Whether the student sees a view that comes again shifted by up to a sixteenth, and with `flip` mirrored."""
+
+    teacher_precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the teacher's answers; 'auto' is bf16 where the processor has instructions for it."""
+
+    top_k: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Answers that are kept of each view, the rest being spread evenly; 'auto' keeps all up to 64 classes, else 16."""
+
+    cache: str = Field("auto", json_schema_extra=PLACE)
+    """Folder of the teacher's answers; 'auto' is beside the teacher's weights, for all its students."""
+
+    keep_pixels: Literal["auto", "always", "never"] = Field("auto", json_schema_extra=PLACE)
+    """Whether views are stored while the student trains; 'auto' does where it saves time and fits on the disk."""
+
+    unlabelled: str = ""
+    """A folder of further images, labels not needed, on which the student learns from the teacher alone."""
+
+    class_map: dict[str, str] = Field(default={})
+    """The teacher's name of a class where it differs from the data's: {oak: Quercus}."""
+
+    assistants: tuple[str, ...] = ()
+    """Models between teacher and student, large to small: each learns from the one before (arXiv 1902.03393)."""
+
+
+class PruneConfig(Section):
+    """Whether the student gives up channels to be faster, and how fast it shall be; see docs/distillation.md."""
+
+    latency: float = Field(1.0, gt=0, le=1)
+    """Median latency to reach, measured, as a fraction of the unpruned student's; 1 does not prune."""
+
+    multiple: Literal[8, 16] = 8
+    """Channels are kept in multiples of this, which is how processors take them in."""
+
+    at: float = Field(0.5, gt=0, lt=1)
+    """Part of the student's epochs that come before it, as a fraction of 1; the others train what is left."""
+
+
+class ControlConfig(Section):
+    """Whether the teacher helped: the student trained without it, under the same budget."""
+
+    seeds: int = Field(0, ge=0, le=100)
+    """Trainings with and without the teacher that are compared; 0 for none, 3 with --control."""
