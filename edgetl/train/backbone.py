@@ -19,6 +19,7 @@ from edgetl.train.logistic import Head
 from edgetl.train.recording import record
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.cut import Cut
+from edgetl.zoo.folding import folded_norms
 from edgetl.zoo.head import FeatureTap, last_layer
 
 __all__ = ["Backbone", "is_linear", "put_head", "record_backbone"]
@@ -78,7 +79,10 @@ def record_backbone(
         about = {**about, "cut": at.last}
         activations = ArrayStore(place, "activations", (*shape, *at.activation_shape), "<f2", about)
     recorder = _BackboneRecorder(classifier, tap, features, at, activations)
-    record(grid, [recorder], context, title="Computing features")
+    device = next(classifier.parameters()).device
+    example = torch.zeros((1, contract.height, contract.width, 3), dtype=torch.uint8, device=device)
+    with folded_norms(classifier, example):
+        record(grid, [recorder], context, title="Computing features")
     return Backbone(grid, features.read(), at, activations.read() if activations else None)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from edgetl.train.memory import kept_memory
 from edgetl.train.schedule import one_cycle
 from edgetl.train.state import Progress, TrainingState
 from edgetl.train.trainee import Objective, Trainee, side_of_step
+from edgetl.zoo.folding import folded_norms
 
 __all__ = ["Record", "Training", "fit", "peak_learning_rate"]
 
@@ -100,7 +102,7 @@ def fit(classifier: torch.nn.Module, training: Training, context: StageContext) 
     progress = state.restore(folder, _identity(training, context), context.reporter)
     if progress.steps_done:
         context.reporter.say(f"{training.title}: going on after step {progress.steps_done} of {training.total_steps}")
-    with context.reporter.track(training.title, training.epochs) as advance, kept_memory():
+    with context.reporter.track(training.title, training.epochs) as advance, kept_memory(), _folded(trainee, training):
         advance(len(progress.records), _note(progress.records))
         saver = state.saver(folder, _identity(training, context), context)
         for done in _steps(accelerator, state, progress, training, context):
@@ -177,6 +179,23 @@ def _steps(
             state.average()
         progress.steps_done = step + 1
         yield progress.steps_done
+
+
+@contextmanager
+def _folded(trainee: Trainee, training: Training) -> Iterator[None]:
+    """Batch norms that keep their statistics cost nothing."""
+    if not training.keep_norms:
+        yield
+        return
+    device = next(trainee.parameters()).device
+    if training.takes_pixels:
+        side = training.views.contract.height
+        example = torch.zeros((1, side, side, 3), dtype=torch.uint8, device=device)
+    else:
+        assert training.stored is not None
+        example = torch.from_numpy(np.array(training.stored[0, :1])).to(device)
+    with folded_norms(trainee.classifier, example):
+        yield
 
 
 def _enter_training(model: torch.nn.Module, training: Training) -> None:

@@ -67,7 +67,9 @@ class _Tail(nn.Module):
         self.net = _with_module(net, before[-1].name, self._recall)
 
     def forward(self, activations: torch.Tensor) -> torch.Tensor:
-        self._recall.value = activations.float()
+        taken = activations.float()
+        # As convolutions have it everywhere else, since images come with their channels last.
+        self._recall.value = taken.contiguous(memory_format=torch.channels_last) if taken.ndim == 4 else taken
         try:
             # No module reads this image, only its batch size counts; expanding it takes no memory.
             image_NCHW = activations.new_zeros(()).float().expand(len(activations), 3, self._side, self._side)

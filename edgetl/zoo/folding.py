@@ -1,0 +1,114 @@
+"""Batch norms with fixed statistics as part of the convolutions before them, while a network runs or is trained.
+
+Such a norm is a scale and a shift for each channel. Multiplied into the filters, it costs nothing; as an operation of
+its own it reads and writes every activation, forward and backward. The parameters stay what they are and get the same
+gradients to rounding: the product is computed anew in each pass (Jacob et al., arXiv 1712.05877, section 3.2).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+
+__all__ = ["folded_norms"]
+
+_Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
+
+
+@contextmanager
+def folded_norms(network: nn.Module, example: torch.Tensor) -> Iterator[int]:
+    """Compute each batch norm within the convolution before it, while inside.
+
+    What is left as it is: norms that do not directly follow a convolution, and whole networks whose answers would
+    change, such as those whose convolutions do something else with their filters.
+
+    Args:
+        network: Its batch norms must keep their statistics while inside.
+        example: An input for one image or more.
+
+    Yields:
+        Norms that are folded.
+    """
+    was_training = network.training
+    network.eval()
+    pairs, plain = _pairs(network, example)
+    with ExitStack() as undo:
+        for conv, norm in pairs:
+            undo.enter_context(_folded(conv, norm))
+        with torch.no_grad():
+            same = torch.allclose(network(example), plain, rtol=1e-3, atol=1e-3)
+        if not same:
+            undo.close()
+        network.train(was_training)
+        yield len(pairs) if same else 0
+
+
+def _pairs(network: nn.Module, example: torch.Tensor) -> tuple[Sequence[_Pair], torch.Tensor]:
+    """Convolutions, each with the norm that alone reads its output; and the network's answer."""
+    convs: list[tuple[nn.Conv2d, torch.Tensor]] = []
+    pairs: list[_Pair] = []
+    calls: dict[nn.Module, int] = {}
+
+    def heard(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        calls[module] = calls.get(module, 0) + 1
+        if isinstance(module, nn.Conv2d):
+            convs.append((module, output))
+        elif convs and convs[-1][1] is inputs[0]:
+            assert isinstance(module, nn.BatchNorm2d)
+            pairs.append((convs[-1][0], module))
+
+    kinds = [module for module in network.modules() if isinstance(module, nn.Conv2d) or _is_known(module)]
+    handles = [module.register_forward_hook(heard) for module in kinds]
+    try:
+        with torch.no_grad():
+            answer = network(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [pair for pair in pairs if calls[pair[0]] == calls[pair[1]] == 1], answer
+
+
+def _is_known(module: nn.Module) -> bool:
+    """A batch norm whose statistics are fixed in eval mode; timm's has the activation within."""
+    return type(module).__name__ in {"BatchNorm2d", "BatchNormAct2d"} and getattr(module, "affine", False)
+
+
+@contextmanager
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Iterator[None]:
+    def fold(_conv: nn.Module, _inputs: object) -> None:
+        assert norm.running_var is not None
+        assert norm.running_mean is not None
+        scale_C = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        shift_C = norm.bias - norm.running_mean * scale_C
+        bias = conv._parameters["bias"]
+        weight = conv._parameters["weight"]
+        assert weight is not None
+        # Found before the parameters, whatever the convolution's own code does with its filters and padding.
+        conv.__dict__["weight"] = weight * scale_C[:, None, None, None]
+        conv.__dict__["bias"] = shift_C if bias is None else shift_C + bias * scale_C
+
+    def unfold(_conv: nn.Module, _inputs: object, _output: object) -> None:
+        del conv.__dict__["weight"], conv.__dict__["bias"]
+
+    handles = [conv.register_forward_pre_hook(fold), conv.register_forward_hook(unfold, always_call=True)]
+    norm.__dict__["forward"] = _rest_of(norm)
+    try:
+        yield
+    finally:
+        del norm.__dict__["forward"]
+        for handle in handles:
+            handle.remove()
+
+
+def _rest_of(norm: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What a norm does beside normalising."""
+    if type(norm).__name__ == "BatchNorm2d":
+        return lambda activations: activations
+    drop, act = norm.get_submodule("drop"), norm.get_submodule("act")
+
+    def rest(activations: torch.Tensor) -> torch.Tensor:
+        done: torch.Tensor = act(drop(activations))
+        return done
+
+    return rest
