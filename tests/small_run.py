@@ -125,6 +125,18 @@ def few_digits(base: Path) -> Path:
 
 
 @cache
+def uneven_digits(base: Path) -> Path:
+    """A folder of 24 images of each of the digits 0 and 2, and of 6 of the digit 1."""
+    place = base / "uneven-digits"
+    with user_cache(base):
+        for folder in sorted(digits_folder().iterdir())[:3]:
+            (place / folder.name).mkdir(parents=True)
+            for file in sorted(folder.iterdir())[: 6 if folder.name == "1" else 24]:
+                shutil.copy(file, place / folder.name)
+    return place
+
+
+@cache
 def weights_of_digits(base: Path) -> dict[str, str]:
     """Weights files of test_resnet: `whole` knows the digits; two channels speak in the last stage of `damaged`."""
     tensors = load_file(trained(base) / "model.safetensors")

@@ -204,4 +204,6 @@ def _number(name: str, value: float, images: dict[str, float]) -> str:
     if not name.endswith("top1"):
         return f"{words} {value:.4g}"
     split = "val" if name.startswith("val_") else "test"
-    return f"{words.removesuffix('top1')}top-1 {accuracy(value, images.get(f'{split}_images', 0))}"
+    # The interval is that of a part of all images; a mean over classes varies with the images of each.
+    counted = 0 if "balanced" in name else images.get(f"{split}_images", 0)
+    return f"{words.removesuffix('top1')}top-1 {accuracy(value, counted)}"

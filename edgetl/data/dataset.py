@@ -44,7 +44,7 @@ class Batch:
     """`int64 (N,)`, positions among the samples."""
 
     view: int
-    """View number, the same for the whole batch."""
+    """View number, the same for the whole batch; but an image that comes again in an epoch shows another view."""
 
     step: int
     """Number of the batch, counted over all epochs."""
@@ -64,12 +64,23 @@ class Batch:
 
 
 class ViewDataset(Dataset[Item | DataError]):
-    """Views by address."""
+    """Views by address.
 
-    def __init__(self, index: ImageIndex, samples: Sequence[Sample], views: Views) -> None:
+    Args:
+        index: Where the images are.
+        samples: The images.
+        views: How they become views.
+        partners: Positions of the images that may be mixed into others, each as often as it shall be drawn; None for
+            all samples.
+    """
+
+    def __init__(
+        self, index: ImageIndex, samples: Sequence[Sample], views: Views, partners: Sequence[int] | None = None
+    ) -> None:
         self._index = index
         self._samples = samples
         self._views = views
+        self._partners = range(len(samples)) if partners is None else partners
         needed_bytes = 3 * index.median_side**2 * len(samples)
         self._reuse = index.median_side <= TINY_SIDE and needed_bytes <= _REUSE_BYTES
         self._images: dict[int, Image.Image] = {}
@@ -93,9 +104,10 @@ class ViewDataset(Dataset[Item | DataError]):
     def mixing(self, address: Address) -> Mixing | None:
         """What is mixed into a view; None for nothing."""
         position, number = address
-        if number == EVALUATION or not self._views.mixup:
+        if number == EVALUATION or not self._views.mixes:
             return None
-        return mixing(self._views, view=number, sample=position, count=len(self._samples))
+        drawn = mixing(self._views, view=number, sample=position, count=len(self._partners))
+        return replace(drawn, partner=self._partners[drawn.partner])
 
     def label(self, position: int) -> int:
         """Label of an image; -1 if it has none."""
@@ -104,7 +116,7 @@ class ViewDataset(Dataset[Item | DataError]):
     def _pixels(self, position: int, number: int) -> NDArray[np.uint8]:
         own_HWC = self._alone(position, number)
         partner = self.mixing((position, number))
-        return mixed(own_HWC, self._alone(partner.partner, number), partner.share) if partner else own_HWC
+        return mixed(own_HWC, self._alone(partner.partner, number), partner) if partner else own_HWC
 
     def _alone(self, position: int, number: int) -> NDArray[np.uint8]:
         try:

@@ -49,11 +49,10 @@ class ViewGrid:
         contract = self.views.contract
         pixels = [contract.height, contract.width, contract.resize, contract.filter]
         pixels += [contract.crop_fraction, "evaluation"] if self.evaluation else []
-        augment = self.views.augment.model_dump() if self.views.augment else None
         pixels += [decoder_of_views()] if self.view_count else []
         return {
             "images": hash_of([sample.sha256 for sample in self.samples]),
-            "views": hash_of([pixels, augment, self.views.seed, self.views.mixup]),
+            "views": hash_of([pixels, *self.views.about()]),
         }
 
     def pieces(self) -> list[Piece]:

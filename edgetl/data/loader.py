@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import chain
+from itertools import chain, repeat
 from multiprocessing import get_start_method
 from typing import Any, Literal
 
@@ -25,6 +25,9 @@ __all__ = ["Order", "Share", "ordered_batches", "planned_batches", "training_bat
 
 _MAX_AUTO_WORKERS = 4
 """Each takes memory, and the training needs the other cores."""
+
+_LATER = 1 << 20
+"""Between the view numbers of an image's visits in one epoch: more than there are epochs."""
 
 Share = tuple[int, int]
 """Rank of this process, from 0, and the number of processes; each takes its share of the work."""
@@ -53,6 +56,15 @@ class Order:
     chosen: tuple[int, ...] | None = None
     """Positions of the images among the samples; None for the first `images` of them."""
 
+    classes: tuple[int, ...] | None = None
+    """The class of each image, if all classes are to come equally often; else every image comes once in an epoch."""
+
+    @property
+    def partners(self) -> Sequence[int]:
+        """Positions of the images that may be mixed into others; those of rare classes are named several times."""
+        places = range(self.images) if self.classes is None else _evenly(self.classes)
+        return places if self.chosen is None else [self.chosen[place] for place in places]
+
     @property
     def steps_per_epoch(self) -> int:
         """Number of full batches; the images left over are others in each epoch."""
@@ -62,10 +74,20 @@ class Order:
         """One process's part of a batch; it depends on the seed and the step alone."""
         epoch, number = divmod(step, self.steps_per_epoch)
         size = min(self.batch_size, self.images)
-        positions_N = _shuffled(self.images, self.seed, epoch)[number * size : (number + 1) * size]
-        view, (rank, count) = epoch % self.view_count if self.view_count else epoch, share
-        mine = positions_N[rank::count].tolist()
-        return [(self.chosen[place] if self.chosen else place, view) for place in mine]
+        rank, count = share
+        mine = slice(number * size + rank, (number + 1) * size, count)
+        if self.classes is None:
+            places, visits = _shuffled(self.images, self.seed, epoch)[mine].tolist(), repeat(0)
+        else:
+            places, visits = (each[mine].tolist() for each in _balanced(self.classes, self.seed, epoch))
+        return [
+            (self.chosen[place] if self.chosen else place, self._view(epoch, visit))
+            for place, visit in zip(places, visits, strict=False)
+        ]
+
+    def _view(self, epoch: int, visit: int) -> int:
+        """The view that an image shows in an epoch; one that comes again in it shows another."""
+        return (epoch + visit) % self.view_count if self.view_count else epoch + visit * _LATER
 
     def varies(self, step: int) -> bool:
         """Whether a step's views are repeated and varied."""
@@ -110,7 +132,7 @@ def training_batches(
     Raises:
         DataError: A file is gone or has changed.
     """
-    dataset = ViewDataset(index, samples, views)
+    dataset = ViewDataset(index, samples, views, order.partners)
     plan = (order.addresses(step, share) for step in steps)
     loaded = _load(dataset, plan, worker_count(index, workers)) if stored is None else _read(stored, plan)
     mirror = views.augment is not None and views.augment.flip
@@ -174,6 +196,38 @@ def planned_batches(
 @lru_cache(maxsize=2)
 def _shuffled(images: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(images)
+
+
+@lru_cache(maxsize=2)
+def _balanced(classes: tuple[int, ...], seed: int, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Images of an epoch in which all classes come equally often, and how often each image came before, both `(N,)`.
+
+    A class with more images than its share shows others in each epoch; one with fewer shows all, again and again.
+    """
+    draws, members = np.random.default_rng((seed, epoch, 1)), _members(classes)
+    places, visits = [], []
+    for number, which in enumerate(draws.permutation(len(members))):
+        own = members[which]
+        # The first ones get what is left over.
+        share = len(classes) // len(members) + (number < len(classes) % len(members))
+        rounds = [draws.permutation(own) for _ in range(-(-share // len(own)))]
+        places.append(np.concatenate([own[:0], *rounds])[:share])
+        visits.append(np.arange(share) // len(own))
+    order_N = draws.permutation(len(classes))
+    return np.concatenate(places)[order_N], np.concatenate(visits)[order_N]
+
+
+def _evenly(classes: tuple[int, ...]) -> list[int]:
+    """Every image once, and those of smaller classes again, so that all classes are named as often as the largest."""
+    members = _members(classes)
+    largest = max(len(own) for own in members)
+    return [int(place) for own in members for place in np.resize(own, largest)]
+
+
+def _members(classes: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """The images of each class that there is."""
+    classes_N = np.array(classes)
+    return [np.flatnonzero(classes_N == name) for name in np.unique(classes_N)]
 
 
 def _read(stored: NDArray[Any], plan: Iterator[list[Address]]) -> Iterator[_Stacked]:

@@ -4,13 +4,14 @@ Therefore a teacher's answer can be stored by address, a killed run resumes with
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from edgetl.data.decoding import Box, Picture
+from edgetl.data.randaugment import CHOICES, changed
 from edgetl.recipe.images import AugmentConfig
 from edgetl.runner.contract import Contract
 
@@ -36,7 +37,32 @@ class Views:
 
     seed: int = 0
     mixup: float = 0.0
-    """Largest share of another image that is mixed into a numbered view, as a fraction of 1."""
+    """Largest share of another image that is mixed into a numbered view, as a fraction of 1; the share is uniform."""
+
+    mixup_alpha: float = 0.0
+    """Of the Beta distribution of that share instead; 0 for none."""
+
+    cutmix_alpha: float = 0.0
+    """Of the Beta distribution of the part that a box of another image covers instead; 0 for none."""
+
+    @property
+    def mixes(self) -> bool:
+        """Whether another image is mixed into a numbered view."""
+        return bool(self.mixup or self.mixup_alpha or self.cutmix_alpha)
+
+    def for_labels(self) -> "Views":
+        """The same views, mixed as the recipe says for training on labels alone."""
+        if self.augment is None or not self.augment.mixes:
+            return self
+        return replace(self, mixup=0.0, mixup_alpha=self.augment.mixup, cutmix_alpha=self.augment.cutmix)
+
+    def about(self) -> list[object]:
+        """What decides the pixels beside the contract."""
+        if self.augment is None:
+            return [None, self.seed, self.mixup]
+        without = {"mixup", "cutmix"} | (set() if self.augment.randaugment else {"randaugment", "magnitude"})
+        alphas = [self.mixup_alpha, self.cutmix_alpha] if self.mixup_alpha or self.cutmix_alpha else []
+        return [self.augment.model_dump(exclude=without), self.seed, self.mixup, *alphas]
 
 
 @dataclass(frozen=True)
@@ -48,6 +74,9 @@ class Mixing:
 
     share: float
     """Share of the other image, as a fraction of 1."""
+
+    box: tuple[int, int, int, int] | None = None
+    """Left, top, right and bottom of what the other image covers, in pixels; None if the two are blended."""
 
 
 def evaluation(image: Image.Image, contract: Contract) -> NDArray[np.uint8]:
@@ -87,34 +116,64 @@ def view(
         result = result.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if augment.colour:
         result = _recoloured(result, *(1 + _either_way(draw) * augment.colour for draw in colours))
+    if augment.randaugment:
+        further = _draws(seed, view, sample, 2 * augment.randaugment, stream=3)
+        for which, sign in zip(further[::2], further[1::2], strict=True):
+            result = changed(result, CHOICES[int(which * len(CHOICES))], augment.magnitude, negative=sign < 0.5)
     return np.array(result)
 
 
 def mixing(views: Views, *, view: int, sample: int, count: int) -> Mixing:
-    """Draw what is mixed into a view: any of `count` images, with a share uniform in 0 to `views.mixup`.
+    """Draw what is mixed into a view: which of `count` images, and how.
 
-    mixup (Zhang et al., arXiv 1710.09412), with the uniform share of function matching (Beyer et al., arXiv
-    2106.05237).
+    mixup (Zhang et al., arXiv 1710.09412), its share drawn from Beta(alpha, alpha), or with a teacher, uniform up to a
+    largest one as in function matching (Beyer et al., arXiv 2106.05237); or CutMix (Yun et al., arXiv 1905.04899).
     """
-    which, share = _draws(views.seed, view, sample, 2, stream=1)
-    return Mixing(int(which * count), share * views.mixup)
+    generator = _generator(views.seed, view, sample, stream=1)
+    which, share = generator.random(2).tolist()
+    partner = int(which * count)
+    if not (views.mixup_alpha or views.cutmix_alpha):
+        return Mixing(partner, share * views.mixup)
+    # `share` is a free draw here: with both alphas it decides between mixup and CutMix, evenly.
+    if not views.cutmix_alpha or (views.mixup_alpha and share < 0.5):
+        return Mixing(partner, float(generator.beta(views.mixup_alpha, views.mixup_alpha)))
+    area = float(generator.beta(views.cutmix_alpha, views.cutmix_alpha))
+    return _cut(partner, area, *generator.random(2).tolist(), width=views.contract.width, height=views.contract.height)
 
 
-def mixed(own_HWC: NDArray[np.uint8], other_HWC: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
-    """Blend two views, `uint8 (H, W, 3)` each; `share` is that of the other."""
-    blended_HWC = own_HWC.astype(np.float32)
+def _cut(partner: int, area: float, x: float, y: float, *, width: int, height: int) -> Mixing:
+    """A box of the image's shape around a point, cut off at the border; the share is that of what is left of it."""
+    half_width, half_height = math.sqrt(area) * width / 2, math.sqrt(area) * height / 2
+    left, right = (round(min(max(x * width + side * half_width, 0), width)) for side in (-1, 1))
+    top, bottom = (round(min(max(y * height + side * half_height, 0), height)) for side in (-1, 1))
+    return Mixing(partner, (right - left) * (bottom - top) / (width * height), (left, top, right, bottom))
+
+
+def mixed(own_HWC: NDArray[np.uint8], other_HWC: NDArray[np.uint8], mixing: Mixing) -> NDArray[np.uint8]:
+    """Mix the second view into the first, `uint8 (H, W, 3)` each."""
+    if mixing.box:
+        left, top, right, bottom = mixing.box
+        pasted_HWC = own_HWC.copy()
+        pasted_HWC[top:bottom, left:right] = other_HWC[top:bottom, left:right]
+        return pasted_HWC
+    share, blended_HWC = mixing.share, own_HWC.astype(np.float32)
     blended_HWC += share * (other_HWC.astype(np.float32) - blended_HWC)
     return np.rint(blended_HWC).astype(np.uint8)
 
 
 def _draws(seed: int, view: int, sample: int, count: int, *, stream: int = 0) -> list[float]:
-    """Random numbers from 0 to 1 of one address and stream.
+    """Random numbers from 0 to 1 of one address and stream; 2 is the stream of edgetl.data.repeats."""
+    draws: list[float] = _generator(seed, view, sample, stream).random(count).tolist()
+    return draws
 
-    Philox is a counter-based generator: key and counter are its whole state, so the address can be used as it is.
+
+def _generator(seed: int, view: int, sample: int, stream: int) -> np.random.Generator:
+    """The generator of one address and stream.
+
+    Philox is counter-based: key and counter are its whole state, so the address can be used as it is.
     """
     bits = np.random.Philox(key=np.array([seed, view], np.uint64), counter=np.array([0, 0, stream, sample], np.uint64))
-    draws: list[float] = np.random.Generator(bits).random(count).tolist()
-    return draws
+    return np.random.Generator(bits)
 
 
 def _either_way(draw: float) -> float:

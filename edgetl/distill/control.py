@@ -23,6 +23,7 @@ from edgetl.distill.pretrained import tasks_of, why_in_full
 from edgetl.distill.schema import CONTROL_FILE, CONTROL_SCHEMA
 from edgetl.runs.files import write_atomic
 from edgetl.runs.stage import StageContext, StageResult
+from edgetl.train.balance import balance_of
 from edgetl.train.evaluation import evaluate
 from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Training, fit
@@ -98,9 +99,11 @@ def _alone(lesson: Lesson, seed: int) -> NDArray[np.bool_]:
 def _without_teacher(lesson: Lesson, seed: int) -> Training:
     config = lesson.context.recipe.student
     samples = lesson.index.split("train")
+    balance = balance_of(config, lesson.index)
     # It cannot use images without labels, so it sees the others more often: as many batches in all.
     steps = lesson.epochs * lesson.order(seed).steps_per_epoch
-    order = Order(len(samples), config.batch_size, seed)
+    classes = balance.drawn([sample.label for sample in samples])
+    order = Order(len(samples), config.batch_size, seed, classes=classes)
     return Training(
         title=f"Without the teacher, seed {seed}",
         checkpoints=f"{_NAME}/alone-{seed}",
@@ -110,7 +113,7 @@ def _without_teacher(lesson: Lesson, seed: int) -> Training:
         samples=samples,
         views=lesson.grid.views,
         order=order,
-        objective=FromLabels(config.label_smoothing),
+        objective=FromLabels(config.label_smoothing, balance.loss_weights),
         epochs=max(1, round(steps / order.steps_per_epoch)),
     )
 

@@ -19,6 +19,7 @@ from edgetl.distill.teacher import Teacher, load_teacher
 from edgetl.distill.visits import view_count
 from edgetl.errors import ConfigError, RunFolderError
 from edgetl.runs.stage import StageContext
+from edgetl.train.balance import balance_of
 from edgetl.train.loop import Record, Training, fit
 from edgetl.train.recording import pixel_store
 from edgetl.zoo.classifier import Classifier
@@ -86,6 +87,7 @@ class Lesson:
             tap=FeatureTap(student.net, classes) if of_features and isinstance(student, Classifier) else None,
             teacher_width=width,
             smoothing=config.label_smoothing,
+            weights_K=balance_of(config, self.index).true_weights,
         )
         training = Training(
             title=title,

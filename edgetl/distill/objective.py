@@ -27,7 +27,10 @@ class FromTeacher(Objective):
         tap: Captures the student's features; needed only by losses of features.
         teacher_width: Features per image of the teacher; likewise.
         smoothing: Label smoothing of the true labels.
+        weights_K: Weight of each class in the loss of the true labels; None for 1.
     """
+
+    weights_K: torch.Tensor | None
 
     def __init__(
         self,
@@ -37,12 +40,14 @@ class FromTeacher(Objective):
         tap: FeatureTap | None = None,
         teacher_width: int = 0,
         smoothing: float = 0.0,
+        weights_K: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
         self._config = config
         self._answers = answers
         self._tap = tap
         self._smoothing = smoothing
+        self.register_buffer("weights_K", weights_K, persistent=False)
         width = tap.width if tap else 0
         of_features = sorted(FEATURE_LOSSES & set(config.loss))
         self.learned = torch.nn.ModuleDict({name: _LEARNED[name](width, teacher_width) for name in of_features})
@@ -55,7 +60,7 @@ class FromTeacher(Objective):
         asked, temperature = self._config.loss, self._config.temperature
         terms: dict[str, torch.Tensor] = {}
         if "hard" in asked:
-            terms["hard"] = label_loss(student_NK, batch, smoothing=self._smoothing)
+            terms["hard"] = label_loss(student_NK, batch, smoothing=self._smoothing, weights_K=self.weights_K)
         if {"kd", "dkd", "dist"} & set(asked):
             teacher_NK = self._answers.logits(batch).to(student_NK)
             if "kd" in asked:

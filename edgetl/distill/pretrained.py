@@ -11,6 +11,7 @@ from edgetl.distill.teacher import Teacher
 from edgetl.distill.teaching import TeacherTeaching
 from edgetl.runs.stage import StageContext
 from edgetl.train.backbone import is_linear
+from edgetl.train.balance import balance_of
 from edgetl.train.task import LabelTeaching, Task
 from edgetl.train.transfer import MOST_IMAGES, grid_of, open_task
 from edgetl.zoo.classifier import Classifier
@@ -67,16 +68,18 @@ def tasks_of(
     if context.processes.first:
         check_space(stores, None, grid, grid.view_count, context.reporter)
     write_answers(grid, teachers, stores, None, context)
-    smoothing = recipe.student.label_smoothing
+    smoothing, balance = recipe.student.label_smoothing, balance_of(recipe.student, index)
     answers = Answers(stores, len(context.contract.labels), first_row=1)
-    taught = TeacherTeaching(recipe.distill, answers, student, teacher_width=width, smoothing=smoothing, seed=seed)
+    taught = TeacherTeaching(
+        recipe.distill, answers, student, teacher_width=width, smoothing=smoothing, seed=seed, balance=balance
+    )
     title = f"Distilling into {recipe.student.model}"
     return (
         open_task(student, grid, taught, context, title=title, name=f"{name}/taught", section="student", seed=seed),
         open_task(
             student,
             grid,
-            LabelTeaching(smoothing),
+            LabelTeaching(smoothing, balance),
             context,
             title=f"{title}, without the teacher",
             name=f"{name}/alone",

@@ -11,6 +11,7 @@ from edgetl.distill.pretrained import tasks_of, why_in_full
 from edgetl.distill.teacher import Ensemble, Teacher
 from edgetl.runs.folder import RunFolder
 from edgetl.runs.stage import StageContext, StageResult
+from edgetl.train.balance import balance_of, say_balance
 from edgetl.train.evaluation import evaluate
 from edgetl.train.task import Outcome
 from edgetl.train.trained import write_trained
@@ -28,13 +29,17 @@ def run(context: StageContext) -> StageResult:
         teachers = teachers_of(context)
         student, model = build_classifier(recipe.student, len(contract.labels), contract.height, seed=recipe.seed)
     _warn_of_size(model["parameters"], teachers, context)
+    balance = balance_of(recipe.student, index)
+    for line in (say_balance(balance, recipe.student, index, "student"), _unmixed(context)):
+        if line and context.processes.first:
+            context.reporter.say(line)
     if why := why_in_full(student, model, index, context):
         outcome = _trained_in_full(student, context, why)
     else:
         outcome = transfer(*tasks_of(student, teachers, index, context, name="distill", seed=recipe.seed))
     if context.processes.first:
         context.reporter.say(f"Chosen: {outcome.learned['strategy']}, since {outcome.learned['reason']}.")
-    return write_trained(student, model, outcome, index, context, _lineage(teachers, index, context))
+    return write_trained(student, model, outcome, index, context, _lineage(teachers, index, context), balance=balance)
 
 
 def _trained_in_full(student: Classifier, context: StageContext, why: str) -> Outcome:
@@ -45,6 +50,16 @@ def _trained_in_full(student: Classifier, context: StageContext, why: str) -> Ou
     records = lesson.teach(student, recipe.seed, "distill/student", f"Distilling into {recipe.student.model}")
     learned = {"strategy": "full", "reason": why}
     return Outcome(records, records[-1]["val_top1"], len(lesson.index.split("val")), learned)
+
+
+def _unmixed(context: StageContext) -> str:
+    """A sentence if the recipe mixes images for training on labels; empty otherwise."""
+    if not context.recipe.augment.mixes:
+        return ""
+    return (
+        "augment.mixup and augment.cutmix mix images where labels alone teach; what a teacher answers is mixed by"
+        " distill.mixup."
+    )
 
 
 def _warn_of_size(own: int, teachers: Sequence[Teacher], context: StageContext) -> None:

@@ -8,6 +8,7 @@ from edgetl.data.grid import ViewGrid
 from edgetl.distill.answers import Answers
 from edgetl.distill.objective import FEATURE_LOSSES, FromTeacher
 from edgetl.recipe.networks import DistillConfig
+from edgetl.train.balance import Balance
 from edgetl.train.task import LabelTeaching, Teaching
 from edgetl.train.trainee import Objective
 from edgetl.zoo.classifier import Classifier
@@ -26,6 +27,7 @@ class TeacherTeaching(Teaching):
         teacher_width: Features of the teacher; 0 if no loss compares them.
         smoothing: Label smoothing of the true labels.
         seed: Seeds what the losses learn themselves.
+        balance: How much each class counts in the head's fit and in the loss of the true labels.
     """
 
     name = "by the teacher"
@@ -40,6 +42,7 @@ class TeacherTeaching(Teaching):
         teacher_width: int,
         smoothing: float,
         seed: int,
+        balance: Balance,
     ) -> None:
         self._config = config
         self._answers = answers
@@ -47,6 +50,7 @@ class TeacherTeaching(Teaching):
         self._teacher_width = teacher_width
         self._smoothing = smoothing
         self._seed = seed
+        self.balance = balance
 
     def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:
         """As `Teaching` says; an image without a label has the teacher's answer alone."""
@@ -69,4 +73,5 @@ class TeacherTeaching(Teaching):
             tap=FeatureTap(self._student.net, classes) if of_features else None,
             teacher_width=self._teacher_width,
             smoothing=self._smoothing,
+            weights_K=self.balance.true_weights,
         )

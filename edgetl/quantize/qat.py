@@ -18,6 +18,7 @@ from edgetl.quantize.trainable import TrainablePlan
 from edgetl.quantize.widths import paired_width
 from edgetl.recipe.fields import Recipe
 from edgetl.runs.stage import StageContext
+from edgetl.train.balance import balance_of
 from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Record, Training, fit
 
@@ -77,6 +78,7 @@ def _short(recipe: Recipe) -> Recipe:
 def _alone(context: StageContext) -> Training:
     recipe, index = context.recipe, read_index(context.folder)
     samples, config = index.split("train"), recipe.student
+    balance = balance_of(config, index)
     return Training(
         title=_TITLE,
         checkpoints=_CHECKPOINTS,
@@ -85,7 +87,9 @@ def _alone(context: StageContext) -> Training:
         index=index,
         samples=samples,
         views=Views(context.contract, recipe.augment, recipe.seed),
-        order=Order(len(samples), config.batch_size, recipe.seed),
-        objective=FromLabels(config.label_smoothing),
+        order=Order(
+            len(samples), config.batch_size, recipe.seed, classes=balance.drawn([sample.label for sample in samples])
+        ),
+        objective=FromLabels(config.label_smoothing, balance.loss_weights),
         epochs=config.epochs,
     )

@@ -54,3 +54,20 @@ class AugmentConfig(Section):
 
     colour: float = Field(0.2, ge=0, le=1)
     """Largest relative change of brightness, contrast and saturation."""
+
+    randaugment: int = Field(0, ge=0, le=14)
+    """Further changes of each view, drawn from the 14 of RandAugment (arXiv 1909.13719); 0 for none."""
+
+    magnitude: int = Field(9, ge=0, le=30)
+    """Strength of RandAugment's changes, from 0 to 30."""
+
+    mixup: float = Field(0.0, ge=0, le=10)
+    """Alpha of mixup (share of another view: Beta(alpha, alpha)) in training on labels alone; 0 for none."""
+
+    cutmix: float = Field(0.0, ge=0, le=10)
+    """Alpha of CutMix (part of the area, likewise); with mixup, each view draws one of both; 0 for none."""
+
+    @property
+    def mixes(self) -> bool:
+        """Whether training on labels mixes images."""
+        return self.mixup > 0 or self.cutmix > 0

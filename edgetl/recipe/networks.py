@@ -60,6 +60,15 @@ class ModelConfig(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Probability taken from the true class and spread over all, when trained on labels."""
 
+    balance: Literal["auto", "none", "weights", "sampling"] = "auto"
+    """Rare classes count more in the loss (weights) or come more often (sampling); 'auto' weighs beyond 3:1."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = "auto"
+    """Probability that training drops a feature before the head; 'auto' is what the network's library has."""
+
+    stochastic_depth: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = "auto"
+    """Probability that training skips the last residual block, earlier ones less; 'auto' as for dropout."""
+
     resize_from: float = Field(1.0, ge=0.25, le=1)
     """Input side at the first step, as a fraction of the full one, to which it grows (progressive resizing)."""
 

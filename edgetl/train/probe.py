@@ -39,12 +39,18 @@ class Examples:
     """Probabilities of the classes."""
 
     labels_N: NDArray[np.int64]
+    weights_N: NDArray[np.float32]
+    """How much each image counts."""
 
     def samples(self, views: int, positions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Features `(S, D)` and targets `(S, K)` of the first views of some images."""
         features = self.features_RND[:views, positions]
         targets = self.targets_RNK[:views, positions]
         return features.reshape(-1, features.shape[-1]), targets.reshape(-1, targets.shape[-1])
+
+    def weights(self, views: int, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Weights `(S,)` of the same samples."""
+        return np.tile(self.weights_N[positions], views)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Probe:
     """Whether it is right, per judged image in the order of the folds."""
 
     loss: float
-    """Mean cross-entropy on the judged images, in nats."""
+    """Mean cross-entropy on the judged images, each with its weight, in nats."""
 
     @property
     def top1(self) -> float:
@@ -99,8 +105,7 @@ def refit(examples: Examples, probe: Probe, learn: NDArray[np.int64]) -> Head:
     if probe.kind != "logistic regression":
         return _mean_head(features_SD, targets_SK, probe.kind, probe.strength)
     problem = LogisticRegression(features_SD, targets_SK)
-    weights_S = np.ones(len(features_SD), np.float32)
-    return problem.solve(probe.strength * problem.scale, weights_S)
+    return problem.solve(probe.strength * problem.scale, examples.weights(probe.views, learn))
 
 
 def _regression(examples: Examples, folds: Sequence[Fold], views: int) -> Probe:
@@ -115,7 +120,7 @@ def _regression(examples: Examples, folds: Sequence[Fold], views: int) -> Probe:
     for factor in _PENALTIES:
         for number, (learn, _) in enumerate(folds):
             weights_VN = np.zeros((views, len(learned)), np.float32)
-            weights_VN[:, place_N[learn]] = 1
+            weights_VN[:, place_N[learn]] = examples.weights_N[learn]
             heads[number] = problem.solve(
                 factor * problem.scale, weights_VN.reshape(-1), heads[number], tolerance=_ROUGH
             )
@@ -170,5 +175,5 @@ def _judged(examples: Examples, heads: Iterator[tuple[Head, NDArray[np.int64]]],
         features_SD, targets_SK = examples.samples(1, judge)
         logits_SK = logits_of(head, features_SD)
         right.append(logits_SK.argmax(1) == examples.labels_N[judge])
-        losses.append(cross_entropy(logits_SK, targets_SK))
+        losses.append(cross_entropy(logits_SK, targets_SK) * examples.weights_N[judge])
     return replace(probe, right_N=np.concatenate(right), loss=float(np.concatenate(losses).mean()))

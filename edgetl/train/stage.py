@@ -4,9 +4,11 @@ from edgetl.data.dataset import ViewDataset
 from edgetl.data.index import ImageIndex, read_index
 from edgetl.data.loader import Order, worker_count
 from edgetl.data.views import Views
+from edgetl.errors import ConfigError
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.runs.words import duration
 from edgetl.train.backbone import is_linear
+from edgetl.train.balance import Balance, balance_of, say_balance
 from edgetl.train.estimate import decoding_seconds, training_seconds
 from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Training, fit
@@ -25,12 +27,16 @@ def run(context: StageContext) -> StageResult:
     recipe, contract, config = context.recipe, context.contract, context.recipe.teacher
     index = read_index(context.folder)
     classes = len(contract.labels)
+    _check_mixing(context)
+    balance = balance_of(config, index)
+    if (uneven := say_balance(balance, config, index, "teacher")) and context.processes.first:
+        context.reporter.say(uneven)
     with context.reporter.library("building the model"):
         classifier, model = build_classifier(config, classes, contract.height, seed=recipe.seed)
     if why := _why_full(classifier, index, context):
-        outcome = _trained_in_full(classifier, index, context, why)
+        outcome = _trained_in_full(classifier, index, context, why, balance)
     else:
-        teaching = LabelTeaching(config.label_smoothing)
+        teaching = LabelTeaching(config.label_smoothing, balance)
         title = f"Fine-tuning {config.model}"
         grid = grid_of(index, context)
         task = open_task(
@@ -39,7 +45,22 @@ def run(context: StageContext) -> StageResult:
         outcome = transfer(task)
     if context.processes.first:
         context.reporter.say(f"Chosen: {outcome.learned['strategy']}, since {outcome.learned['reason']}.")
-    return write_trained(classifier, model, outcome, index, context)
+    return write_trained(classifier, model, outcome, index, context, balance=balance)
+
+
+def _check_mixing(context: StageContext) -> None:
+    """Refuse to mix images where none is trained on.
+
+    Raises:
+        ConfigError: Only a head is fitted, on stored features.
+    """
+    augment = context.recipe.augment
+    if augment.mixes and context.recipe.teacher.strategy == "features":
+        field = "augment.mixup" if augment.mixup else "augment.cutmix"
+        hint = "Set it to 0, or choose another strategy, such as partial."
+        raise ConfigError(
+            field, "no image is trained on with teacher.strategy=features, so none can be mixed", hint=hint
+        )
 
 
 def _why_full(classifier: Classifier, index: ImageIndex, context: StageContext) -> str:
@@ -56,7 +77,9 @@ def _why_full(classifier: Classifier, index: ImageIndex, context: StageContext) 
     return ""
 
 
-def _trained_in_full(classifier: Classifier, index: ImageIndex, context: StageContext, why: str) -> Outcome:
+def _trained_in_full(
+    classifier: Classifier, index: ImageIndex, context: StageContext, why: str, balance: Balance
+) -> Outcome:
     recipe, config = context.recipe, context.recipe.teacher
     samples = index.split("train")
     training = Training(
@@ -66,9 +89,11 @@ def _trained_in_full(classifier: Classifier, index: ImageIndex, context: StageCo
         config=config,
         index=index,
         samples=samples,
-        views=Views(context.contract, recipe.augment, recipe.seed),
-        order=Order(len(samples), config.batch_size, recipe.seed),
-        objective=FromLabels(config.label_smoothing),
+        views=Views(context.contract, recipe.augment, recipe.seed).for_labels(),
+        order=Order(
+            len(samples), config.batch_size, recipe.seed, classes=balance.drawn([sample.label for sample in samples])
+        ),
+        objective=FromLabels(config.label_smoothing, balance.loss_weights),
         epochs=config.epochs,
     )
     if context.processes.first:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgetl.data.grid import ViewGrid
 from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.stage import StageContext
+from edgetl.train.balance import EVEN, Balance
 from edgetl.train.folds import Fold, folds_of
 from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Record
@@ -31,6 +32,9 @@ class Teaching(ABC):
     by_labels: bool
     """Whether only images with a label teach, and any view of them; a teacher has answers to the grid's views alone."""
 
+    balance: Balance = EVEN
+    """How much each class counts."""
+
     @abstractmethod
     def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:
         """Probabilities of the classes for each view of each image, `(R, N, K)`."""
@@ -45,20 +49,22 @@ class LabelTeaching(Teaching):
 
     Args:
         smoothing: Label smoothing of the training's loss; heads are fitted without.
+        balance: How much each class counts.
     """
 
     name = "by labels"
     by_labels = True
 
-    def __init__(self, smoothing: float) -> None:
+    def __init__(self, smoothing: float, balance: Balance = EVEN) -> None:
         self._smoothing = smoothing
+        self.balance = balance
 
     def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:
         one_hot_NK = np.eye(classes, dtype=np.float32)[[sample.label for sample in grid.samples]]
         return np.broadcast_to(one_hot_NK, (grid.rows, *one_hot_NK.shape))
 
     def objective(self) -> Objective:
-        return FromLabels(self._smoothing)
+        return FromLabels(self._smoothing, self.balance.loss_weights)
 
 
 @dataclass(frozen=True)

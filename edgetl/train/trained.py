@@ -11,6 +11,7 @@ from edgetl.data.index import ImageIndex
 from edgetl.runs.files import write_atomic
 from edgetl.runs.folder import WEIGHTS_FILE
 from edgetl.runs.stage import StageContext, StageResult
+from edgetl.train.balance import EVEN, Balance
 from edgetl.train.evaluation import evaluate
 from edgetl.train.schema import METRICS_FILE
 from edgetl.train.task import Outcome
@@ -28,6 +29,8 @@ def write_trained(
     index: ImageIndex,
     context: StageContext,
     lineage: dict[str, Any] | None = None,
+    *,
+    balance: Balance = EVEN,
 ) -> StageResult:
     """Write a trained classifier and score it on the test split.
 
@@ -38,14 +41,18 @@ def write_trained(
         index: The data.
         context: The stage's context.
         lineage: Which teachers the weights were learned from, for the manifest.
+        balance: Of the training images; where they are uneven, the mean recall of the classes is reported, too.
     """
     classifier.to("cpu")
     if context.processes.first:
         write_weights(context.out / WEIGHTS_FILE, classifier, model)
         write_atomic(context.out / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in outcome.records))
     score = evaluate(classifier, index, "test", context, torch.device("cpu"))
+    metrics = {"test_top1": score.top1, "test_loss": score.loss, "val_top1": outcome.val_top1}
+    if balance.is_uneven:
+        metrics["test_balanced_top1"] = score.balanced_top1([sample.label for sample in index.split("test")])
     return StageResult(
-        metrics={"test_top1": score.top1, "test_loss": score.loss, "val_top1": outcome.val_top1},
+        metrics=metrics,
         details={"learned": {**outcome.learned, "val_images": outcome.val_images}},
         facts={"model": model, "lineage": lineage or {}},
     )

@@ -139,8 +139,10 @@ def _recorded(task: Task, at: Cut | None) -> Backbone:
 
 
 def _is_stored(task: Task, at: Cut) -> bool:
-    """Whether there are enough views to learn from, and what is said of them fits on the disk."""
+    """Whether there are enough views to learn from, none is to be mixed, and what is said of them fits on the disk."""
     context, grid = task.context, task.grid
+    if task.teaching.by_labels and context.recipe.augment.mixes:
+        return False
     size_bytes = 2 * math.prod(at.activation_shape) * grid.rows * len(grid.samples)
     fits = size_bytes <= _LARGEST_PART * free_bytes(context.folder.path)
     return grid.view_count >= _LEAST_STORED and bool(context.processes.agree(fits))

@@ -78,7 +78,7 @@ def tune(
         config=task.config.model_copy(update={"resize_from": 1.0}),
         index=task.grid.index,
         samples=task.grid.samples,
-        views=task.grid.views,
+        views=task.grid.views.for_labels() if stored is None and task.teaching.by_labels else task.grid.views,
         order=Order(
             len(learn_N),
             task.config.batch_size,
@@ -86,6 +86,7 @@ def tune(
             view_count=None if stored is None and task.teaching.by_labels else task.grid.view_count,
             vary_repeats=stored is None,
             chosen=tuple(learn_N.tolist()),
+            classes=task.teaching.balance.drawn(task.labels[learn_N].tolist()) if task.teaching.by_labels else None,
         ),
         objective=task.teaching.objective(),
         epochs=tuning.epochs,

@@ -1,6 +1,7 @@
 """Build a classifier by name, or rebuild the one that a run folder describes."""
 
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from edgetl.runs.files import sha256_of
 from edgetl.runs.folder import WEIGHTS_FILE, RunFolder
 from edgetl.runs.reporter import Reporter
 from edgetl.zoo.classifier import Classifier
+from edgetl.zoo.dropping import check_dropping, dropping_arguments, refused_dropping
 from edgetl.zoo.head import start_small
 from edgetl.zoo.names import LibraryModel, resolve
 from edgetl.zoo.small_images import last_grid, remove_strides, strides_to_remove
@@ -46,7 +48,7 @@ def check_obtainable(config: ModelConfig, reporter: Reporter) -> None:
     """Check that a model and its weights are available, before another training that precedes it starts.
 
     Raises:
-        ModelError: No such model or weights file.
+        ModelError: No such model or weights file, or the model has nothing that could be dropped.
         WeightsUnavailable: Pretrained weights are not available.
     """
     model, _path = resolve(config.model), weights_file(config.weights)
@@ -54,6 +56,9 @@ def check_obtainable(config: ModelConfig, reporter: Reporter) -> None:
         reporter.say(f"Looking for the pretrained weights of {config.model}")
         fetch = {"timm": hub_weights, "torchvision": _torchvision_state}[model.library]
         fetch(model.name)
+    if dropping_arguments(config, model.library):
+        size = native_input(config).native_size
+        _create_for_training(config, ModelSpec(model.library, model.name, 2, size), pretrained=False)
 
 
 def native_input(config: ModelConfig) -> Preprocessing:
@@ -103,12 +108,7 @@ def build_classifier(
     model, path = resolve(config.model), weights_file(config.weights)
     native = native_input(config)
     spec = ModelSpec(model.library, model.name, num_classes, image_size, _arguments(model, config, image_size))
-    try:
-        net = _create(spec, pretrained=config.weights == "default")
-    except (RuntimeError, ValueError, TypeError) as cause:
-        raise ModelError(
-            f"{config.model}: cannot be built for {image_size} px and {num_classes} classes ({cause})"
-        ) from cause
+    net = _create_for_training(config, spec, pretrained=config.weights == "default")
     origin: dict[str, Any] = {"weights": config.weights}
     pruned = _pruned(path, model) if path else {}
     if path and pruned:
@@ -179,13 +179,26 @@ def _arguments(model: LibraryModel, config: ModelConfig, image_size: int) -> dic
     return arguments
 
 
-def _create(spec: ModelSpec, *, pretrained: bool) -> nn.Module:
+def _create_for_training(config: ModelConfig, spec: ModelSpec, *, pretrained: bool) -> nn.Module:
+    try:
+        net = _create(spec, pretrained=pretrained, dropping=dropping_arguments(config, spec.library))
+    except (RuntimeError, ValueError, TypeError) as cause:
+        if refused := refused_dropping(config, spec.library, str(cause)):
+            raise refused from cause
+        raise ModelError(
+            f"{config.model}: cannot be built for {spec.image_size} px and {spec.num_classes} classes ({cause})"
+        ) from cause
+    check_dropping(config, net)
+    return net
+
+
+def _create(spec: ModelSpec, *, pretrained: bool, dropping: Mapping[str, float] | None = None) -> nn.Module:
     ensure_torchvision()
     if spec.library == "torchvision":
-        return _create_torchvision(spec, pretrained=pretrained)
+        return _create_torchvision(spec, pretrained=pretrained, dropping=dropping or {})
     import timm
 
-    arguments = {**spec.arguments, "num_classes": spec.num_classes}
+    arguments = {**spec.arguments, **(dropping or {}), "num_classes": spec.num_classes}
     if pretrained:
         arguments |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(hub_weights(spec.name))}}
     net: nn.Module = timm.create_model(spec.name, **arguments)
@@ -194,10 +207,10 @@ def _create(spec: ModelSpec, *, pretrained: bool) -> nn.Module:
     return net
 
 
-def _create_torchvision(spec: ModelSpec, *, pretrained: bool) -> nn.Module:
+def _create_torchvision(spec: ModelSpec, *, pretrained: bool, dropping: Mapping[str, float]) -> nn.Module:
     from torchvision import models
 
-    net: nn.Module = models.get_model(spec.name, weights=None, num_classes=spec.num_classes)
+    net: nn.Module = models.get_model(spec.name, weights=None, num_classes=spec.num_classes, **dropping)
     start_small(net, spec.num_classes)
     if pretrained:
         fit_state(net, _torchvision_state(spec.name), f"torchvision:{spec.name}", spec.num_classes)

@@ -215,7 +215,7 @@ def test_a_mixed_view_is_the_blend_of_two_views_and_says_so(index):
                 view(load_image(index.file(samples[p])), CONTRACT, AUGMENT, seed=3, view=batch.view, sample=p)
                 for p in (position, other.partner)
             ]
-            np.testing.assert_array_equal(batch.images_NHWC[number].numpy(), mixed(*alone, other.share))
+            np.testing.assert_array_equal(batch.images_NHWC[number].numpy(), mixed(*alone, other))
             assert batch.partner_labels_N[number] == samples[other.partner].label
             assert batch.partner_shares_N[number] == pytest.approx(other.share)
             shares.append(other.share)

@@ -21,12 +21,13 @@ class SameAnswers:
         return TEACHER_NK
 
 
-def loss(smoothing=0.0, **config):
+def loss(smoothing=0.0, weights_K=None, **config):
     nothing = torch.zeros(6)
     images_NHWC = torch.zeros((6, 1, 1, 3), dtype=torch.uint8)
     batch = Batch(images_NHWC, LABELS_N, torch.arange(6), 0, 0, LABELS_N, nothing)
-    alone = label_loss(STUDENT_NK, batch, smoothing=smoothing)
-    objective = FromTeacher(DistillConfig.model_validate(config), SameAnswers(), smoothing=smoothing)
+    alone = label_loss(STUDENT_NK, batch, smoothing=smoothing, weights_K=weights_K)
+    asked = DistillConfig.model_validate(config)
+    objective = FromTeacher(asked, SameAnswers(), smoothing=smoothing, weights_K=weights_K)
     return float(objective(STUDENT_NK, batch)), float(alone)
 
 
@@ -53,3 +54,11 @@ def test_the_true_labels_are_smoothed_as_the_recipe_says():
     found, expected = loss(loss={"hard": 1.0}, smoothing=0.3)
     assert found == pytest.approx(expected)
     assert found != pytest.approx(loss(loss={"hard": 1.0})[0], rel=1e-2)
+
+
+def test_classes_weigh_in_the_loss_of_the_true_labels_alone():
+    weights_K = torch.tensor([4.0, 0.5, 1.0, 2.0])
+    found, expected = loss(loss={"hard": 1.0}, weights_K=weights_K)
+    assert found == pytest.approx(expected)
+    assert found != pytest.approx(loss(loss={"hard": 1.0})[0], rel=1e-2)
+    assert loss(loss={"kd": 1.0}, weights_K=weights_K) == (loss(loss={"kd": 1.0})[0], expected)

@@ -1,5 +1,7 @@
 """The probe: it takes what predicts best, and its score is that of images that it has not seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ def examples(images, *, noise_of_views, spread=1.0, seed=0):
     noise = np.array([0.0, *[noise_of_views] * (VIEWS - 1)])[:, None, None]
     features_RND = (plain_ND + noise * rng.normal(size=(VIEWS, images, WIDTH))).astype(np.float32)
     targets_RNK = np.broadcast_to(np.eye(CLASSES, dtype=np.float32)[labels_N], (VIEWS, images, CLASSES))
-    return Examples(features_RND, targets_RNK, labels_N)
+    return Examples(features_RND, targets_RNK, labels_N, np.ones(images, np.float32))
 
 
 def test_folds_judge_each_image_once_and_divide_classes_evenly():
@@ -58,7 +60,7 @@ def test_views_that_mislead_are_left_out_and_those_that_help_are_used():
     other_RND = misleading.features_RND.copy()
     other_RND[1:] = -other_RND[1:]
     assert fit_probe(helping, folds).views == VIEWS
-    assert fit_probe(Examples(other_RND, misleading.targets_RNK, misleading.labels_N), folds).views == 1
+    assert fit_probe(replace(misleading, features_RND=other_RND), folds).views == 1
 
 
 @pytest.mark.parametrize(("images", "is_tried"), [(27, True), (300, False)])

@@ -52,7 +52,8 @@ def probed(task: Task, backbone: Backbone) -> Champion:
     """Fit the probe, and say how well it answers."""
     classes = len(task.context.contract.labels)
     targets_RNK = task.teaching.targets(task.grid, classes)
-    examples = Examples(backbone.features_RND, targets_RNK, task.labels)
+    weights_N = task.teaching.balance.weights_of(task.labels)
+    examples = Examples(backbone.features_RND, targets_RNK, task.labels, weights_N)
     processes = task.context.processes
     with task.context.reporter.library("fitting the head"):
         # Heads of two processes could differ in the last digit, and then their networks would drift apart.
