@@ -1,5 +1,6 @@
 """A dataset of views by address, and batches of them."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -71,7 +72,7 @@ class ViewDataset(Dataset[Item | DataError]):
         samples: The images.
         views: How they become views.
         partners: Positions of the images that may be mixed into others, each as often as it shall be drawn; None for
-            all samples.
+            all samples. Where the views have groups, these decide.
     """
 
     def __init__(
@@ -81,6 +82,9 @@ class ViewDataset(Dataset[Item | DataError]):
         self._samples = samples
         self._views = views
         self._partners = range(len(samples)) if partners is None else partners
+        self._members: defaultdict[int, list[int]] = defaultdict(list)
+        for position, group in enumerate(views.groups):
+            self._members[group].append(position)
         needed_bytes = 3 * index.median_side**2 * len(samples)
         self._reuse = index.median_side <= TINY_SIDE and needed_bytes <= _REUSE_BYTES
         self._images: dict[int, Image.Image] = {}
@@ -104,10 +108,11 @@ class ViewDataset(Dataset[Item | DataError]):
     def mixing(self, address: Address) -> Mixing | None:
         """What is mixed into a view; None for nothing."""
         position, number = address
-        if number == EVALUATION or not self._views.mixes:
+        if not self._views.is_mixed(number):
             return None
-        drawn = mixing(self._views, view=number, sample=position, count=len(self._partners))
-        return replace(drawn, partner=self._partners[drawn.partner])
+        partners = self._members[self._views.groups[position]] if self._views.groups else self._partners
+        drawn = mixing(self._views, view=number, sample=position, count=len(partners))
+        return replace(drawn, partner=partners[drawn.partner])
 
     def label(self, position: int) -> int:
         """Label of an image; -1 if it has none."""

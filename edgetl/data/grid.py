@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgetl.data.dataset import ViewDataset
 from edgetl.data.decoding import decoder_of_views
 from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.store import Piece
-from edgetl.data.views import EVALUATION, Views
+from edgetl.data.views import EVALUATION, Mixing, Views
 from edgetl.runs.files import hash_of
 
 __all__ = ["ViewGrid"]
@@ -39,6 +40,14 @@ class ViewGrid:
     def view_of(self, row: int) -> int:
         """The number of a row's view; `EVALUATION` for the evaluation view."""
         return (EVALUATION if row == 0 else row - 1) if self.evaluation else row
+
+    def mixed(self, row: int) -> list[Mixing] | None:
+        """What is mixed into a row's view of each image; None for nothing."""
+        if not self.views.is_mixed(self.view_of(row)):
+            return None
+        dataset = ViewDataset(self.index, self.samples, self.views)
+        drawn = (dataset.mixing((position, self.view_of(row))) for position in range(self._images(row)))
+        return [each for each in drawn if each]
 
     def about(self) -> dict[str, str]:
         """Hashes of what decides the pixels of a view.

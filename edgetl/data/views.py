@@ -39,6 +39,12 @@ class Views:
     mixup: float = 0.0
     """Largest share of another image that is mixed into a numbered view, as a fraction of 1; the share is uniform."""
 
+    every_second: bool = False
+    """Whether only views 1, 3, 5 ... are mixed."""
+
+    groups: tuple[int, ...] = ()
+    """A group for each image, which is mixed with images of its own group alone; empty if all are one group."""
+
     mixup_alpha: float = 0.0
     """Of the Beta distribution of that share instead; 0 for none."""
 
@@ -50,11 +56,22 @@ class Views:
         """Whether another image is mixed into a numbered view."""
         return bool(self.mixup or self.mixup_alpha or self.cutmix_alpha)
 
+    def is_mixed(self, view: int) -> bool:
+        """Whether another image is mixed into the view of this number."""
+        return self.mixes and view != EVALUATION and (not self.every_second or view % 2 == 1)
+
     def for_labels(self) -> "Views":
         """The same views, mixed as the recipe says for training on labels alone."""
         if self.augment is None or not self.augment.mixes:
             return self
-        return replace(self, mixup=0.0, mixup_alpha=self.augment.mixup, cutmix_alpha=self.augment.cutmix)
+        return replace(
+            self,
+            mixup=0.0,
+            every_second=False,
+            groups=(),
+            mixup_alpha=self.augment.mixup,
+            cutmix_alpha=self.augment.cutmix,
+        )
 
     def about(self) -> list[object]:
         """What decides the pixels beside the contract."""
@@ -62,7 +79,8 @@ class Views:
             return [None, self.seed, self.mixup]
         without = {"mixup", "cutmix"} | (set() if self.augment.randaugment else {"randaugment", "magnitude"})
         alphas = [self.mixup_alpha, self.cutmix_alpha] if self.mixup_alpha or self.cutmix_alpha else []
-        return [self.augment.model_dump(exclude=without), self.seed, self.mixup, *alphas]
+        within = [self.every_second, self.groups] if self.every_second or self.groups else []
+        return [self.augment.model_dump(exclude=without), self.seed, self.mixup, *alphas, *within]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from edgetl.data.store import ArrayStore
 from edgetl.data.views import Views
 from edgetl.devices.facts import machine
 from edgetl.distill.answers import Answers, AnswerStores, answer_stores, teachers_view, write_answers
-from edgetl.distill.objective import FEATURE_LOSSES, FromTeacher
+from edgetl.distill.objective import FromTeacher
+from edgetl.distill.settled import losses_of
 from edgetl.distill.space import check_space, wants_pixels
 from edgetl.distill.teacher import Teacher, load_teacher
 from edgetl.distill.visits import view_count
@@ -78,13 +79,13 @@ class Lesson:
         """
         config, recipe = self.context.recipe.student, self.context.recipe
         classes = len(self.context.contract.labels)
-        of_features = FEATURE_LOSSES & set(recipe.distill.loss)
+        losses = losses_of(recipe.distill, from_probe=False)
         width = self.stores[0].features.shape[-1] if self.stores[0].features else 0
         torch.manual_seed(seed)  # for what the objective learns itself
         objective = FromTeacher(
-            recipe.distill,
+            losses,
             Answers(self.stores, classes),
-            tap=FeatureTap(student.net, classes) if of_features and isinstance(student, Classifier) else None,
+            tap=FeatureTap(student.net, classes) if losses.of_features and isinstance(student, Classifier) else None,
             teacher_width=width,
             smoothing=config.label_smoothing,
             weights_K=balance_of(config, self.index).true_weights,
@@ -120,7 +121,9 @@ def open_lesson(context: StageContext, scratch: str) -> Lesson:
     recipe, contract = context.recipe, context.contract
     index, teachers = read_index(context.folder), teachers_of(context)
     samples = (*index.split("train"), *index.split("unlabelled"))
-    views = Views(contract, recipe.augment, recipe.seed, recipe.distill.mixup)
+    views = Views(
+        contract, recipe.augment, recipe.seed, 0.0 if recipe.distill.mixup == "auto" else recipe.distill.mixup
+    )
     grid = ViewGrid(index, samples, views, view_count(recipe, len(samples)))
     width = feature_width(teachers, context)
     precision = precision_of(context)
@@ -146,7 +149,7 @@ def teachers_of(context: StageContext) -> tuple[Teacher, ...]:
 
 def feature_width(teachers: Sequence[Teacher], context: StageContext) -> int:
     """Features per image that the losses compare; 0 for none."""
-    asked = sorted(FEATURE_LOSSES & set(context.recipe.distill.loss))
+    asked = losses_of(context.recipe.distill, from_probe=False).of_features
     if not asked:
         return 0
     if len(teachers) > 1:

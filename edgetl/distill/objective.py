@@ -5,15 +5,12 @@ import torch
 from edgetl.data.dataset import Batch
 from edgetl.distill.answers import Answers
 from edgetl.distill.losses import Contrastive, Hint, decoupled_kd, dist, hinton_kd
-from edgetl.recipe.networks import DistillConfig
+from edgetl.distill.settled import Losses
 from edgetl.train.labels import label_loss
 from edgetl.train.trainee import Objective
 from edgetl.zoo.head import FeatureTap
 
-__all__ = ["FEATURE_LOSSES", "FromTeacher"]
-
-FEATURE_LOSSES = frozenset({"feature", "crd"})
-"""Losses that compare features instead of answers."""
+__all__ = ["FromTeacher"]
 
 _LEARNED = {"feature": Hint, "crd": Contrastive}
 
@@ -22,7 +19,7 @@ class FromTeacher(Objective):
     """The weighted sum of the recipe's losses.
 
     Args:
-        config: Losses, weights and temperature.
+        losses: Weights and temperature.
         answers: The teachers' answers to every batch.
         tap: Captures the student's features; needed only by losses of features.
         teacher_width: Features per image of the teacher; likewise.
@@ -34,7 +31,7 @@ class FromTeacher(Objective):
 
     def __init__(
         self,
-        config: DistillConfig,
+        losses: Losses,
         answers: Answers,
         *,
         tap: FeatureTap | None = None,
@@ -43,21 +40,20 @@ class FromTeacher(Objective):
         weights_K: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
-        self._config = config
+        self._losses = losses
         self._answers = answers
         self._tap = tap
         self._smoothing = smoothing
         self.register_buffer("weights_K", weights_K, persistent=False)
         width = tap.width if tap else 0
-        of_features = sorted(FEATURE_LOSSES & set(config.loss))
-        self.learned = torch.nn.ModuleDict({name: _LEARNED[name](width, teacher_width) for name in of_features})
+        self.learned = torch.nn.ModuleDict({name: _LEARNED[name](width, teacher_width) for name in losses.of_features})
 
     def forward(self, logits_NK: torch.Tensor, batch: Batch) -> torch.Tensor:
         terms = {**self._of_answers(logits_NK.float(), batch), **self._of_features(batch)}
-        return torch.stack([weight * terms[name] for name, weight in self._config.loss.items()]).sum()
+        return torch.stack([weight * terms[name] for name, weight in self._losses.weights.items()]).sum()
 
     def _of_answers(self, student_NK: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
-        asked, temperature = self._config.loss, self._config.temperature
+        asked, temperature = self._losses.weights, self._losses.temperature
         terms: dict[str, torch.Tensor] = {}
         if "hard" in asked:
             terms["hard"] = label_loss(student_NK, batch, smoothing=self._smoothing, weights_K=self.weights_K)

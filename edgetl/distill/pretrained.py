@@ -6,6 +6,7 @@ from typing import Any
 from edgetl.data.index import ImageIndex
 from edgetl.distill.answers import Answers, answer_stores, teachers_view, write_answers
 from edgetl.distill.lesson import feature_width, precision_of
+from edgetl.distill.settled import losses_of
 from edgetl.distill.space import check_space
 from edgetl.distill.teacher import Teacher
 from edgetl.distill.teaching import TeacherTeaching
@@ -19,6 +20,13 @@ from edgetl.zoo.classifier import Classifier
 __all__ = ["tasks_of", "why_in_full"]
 
 
+_MIXUP = 0.5
+"""Largest share of another image in every second view.
+
+Of training images a teacher knows the labels by heart; what it says of mixed ones is news (benchmarks/transfer.py).
+"""
+
+
 def why_in_full(student: Classifier, model: dict[str, Any], index: ImageIndex, context: StageContext) -> str:
     """Why all layers of the student are trained from the start; empty if it starts from its probe."""
     config, contract = context.recipe.student, context.contract
@@ -30,8 +38,6 @@ def why_in_full(student: Classifier, model: dict[str, Any], index: ImageIndex, c
         return "the student has no pretrained weights to keep"
     if "pruned" in model or not model["origin"].get("head_replaced", True):
         return "the student goes on with a training that was begun"
-    if context.recipe.distill.mixup:
-        return "the recipe mixes images"
     if len(index.split("train")) + len(index.split("unlabelled")) > MOST_IMAGES:
         return "there are images enough to train every layer"
     if not is_linear(student, len(contract.labels), contract.height):
@@ -61,7 +67,8 @@ def tasks_of(
     Raises:
         EnvironmentFault: The answers do not fit on the disk.
     """
-    recipe, grid = context.recipe, grid_of(index, context)
+    recipe = context.recipe
+    grid = grid_of(index, context, mixup=_MIXUP if recipe.distill.mixup == "auto" else recipe.distill.mixup)
     width, precision = feature_width(teachers, context), precision_of(context)
     asked = teachers_view(grid, teachers)
     stores = tuple(answer_stores(t, asked, context, precision=precision, feature_width=width) for t in teachers)
@@ -70,8 +77,9 @@ def tasks_of(
     write_answers(grid, teachers, stores, None, context)
     smoothing, balance = recipe.student.label_smoothing, balance_of(recipe.student, index)
     answers = Answers(stores, len(context.contract.labels), first_row=1)
+    losses = losses_of(recipe.distill, from_probe=True)
     taught = TeacherTeaching(
-        recipe.distill, answers, student, teacher_width=width, smoothing=smoothing, seed=seed, balance=balance
+        losses, answers, student, teacher_width=width, smoothing=smoothing, seed=seed, balance=balance
     )
     title = f"Distilling into {recipe.student.model}"
     return (

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from edgetl.data.grid import ViewGrid
 from edgetl.distill.answers import Answers
-from edgetl.distill.objective import FEATURE_LOSSES, FromTeacher
-from edgetl.recipe.networks import DistillConfig
+from edgetl.distill.objective import FromTeacher
+from edgetl.distill.settled import Losses
 from edgetl.train.balance import Balance
 from edgetl.train.task import LabelTeaching, Teaching
 from edgetl.train.trainee import Objective
@@ -21,7 +21,7 @@ class TeacherTeaching(Teaching):
     """The recipe's losses; heads are fitted to a mean of the teacher's probabilities and the true labels.
 
     Args:
-        config: Losses and temperature.
+        losses: Weights and temperature.
         answers: The teachers' answers to the grid's views.
         student: Whose features are compared, if a loss asks for that.
         teacher_width: Features of the teacher; 0 if no loss compares them.
@@ -35,7 +35,7 @@ class TeacherTeaching(Teaching):
 
     def __init__(
         self,
-        config: DistillConfig,
+        losses: Losses,
         answers: Answers,
         student: Classifier,
         *,
@@ -44,7 +44,7 @@ class TeacherTeaching(Teaching):
         seed: int,
         balance: Balance,
     ) -> None:
-        self._config = config
+        self._losses = losses
         self._answers = answers
         self._student = student
         self._teacher_width = teacher_width
@@ -57,7 +57,7 @@ class TeacherTeaching(Teaching):
         logits_RNK = torch.from_numpy(self._answers.everything())
         taught_RNK = torch.softmax(logits_RNK, dim=-1).numpy()
         true_RNK = LabelTeaching(0.0).targets(grid, classes)
-        weights = self._config.loss
+        weights = self._losses.weights
         hard = weights.get("hard", 0.0) / sum(weights.values())
         share_N = np.array([hard if sample.label >= 0 else 0.0 for sample in grid.samples], np.float32)[:, None]
         mixed_RNK: NDArray[np.float32] = (1 - share_N) * taught_RNK + share_N * true_RNK
@@ -65,12 +65,11 @@ class TeacherTeaching(Teaching):
 
     def objective(self) -> Objective:
         classes = self._answers.classes
-        of_features = FEATURE_LOSSES & set(self._config.loss)
         torch.manual_seed(self._seed)
         return FromTeacher(
-            self._config,
+            self._losses,
             self._answers,
-            tap=FeatureTap(self._student.net, classes) if of_features else None,
+            tap=FeatureTap(self._student.net, classes) if self._losses.of_features else None,
             teacher_width=self._teacher_width,
             smoothing=self._smoothing,
             weights_K=self.balance.true_weights,

@@ -12,7 +12,7 @@ from edgetl.data.index import read_index
 from edgetl.data.loader import Order
 from edgetl.data.views import Views
 from edgetl.distill.lesson import open_lesson
-from edgetl.distill.objective import FEATURE_LOSSES
+from edgetl.distill.settled import FEATURE_LOSSES, losses_of
 from edgetl.quantize.plan import Plan
 from edgetl.quantize.trainable import TrainablePlan
 from edgetl.quantize.widths import paired_width
@@ -59,7 +59,8 @@ def _as_distilled(recipe: Recipe) -> Recipe:
 
 def _short(recipe: Recipe) -> Recipe:
     """The recipe of this training: few epochs, a small learning rate, no losses on the student's features."""
-    losses = {name: weight for name, weight in recipe.distill.loss.items() if name not in FEATURE_LOSSES}
+    asked = losses_of(recipe.distill, from_probe=False).weights
+    losses = {name: weight for name, weight in asked.items() if name not in FEATURE_LOSSES}
     student = {
         "epochs": recipe.quantize.qat_epochs,
         "learning_rate": recipe.quantize.qat_learning_rate,

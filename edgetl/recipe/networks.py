@@ -18,6 +18,7 @@ __all__ = [
 ]
 
 Loss = Literal["kd", "dkd", "dist", "crd", "feature", "hard"]
+Losses = dict[Loss, Annotated[float, Field(gt=0, le=1000)]]
 Strategy = Literal["auto", "features", "partial", "gradual", "full", "lpft"]
 
 
@@ -102,14 +103,14 @@ class StudentConfig(ModelConfig):
 class DistillConfig(Section):
     """How the student learns from the teacher, on the pixels that the teacher saw (arXiv 2106.05237)."""
 
-    loss: dict[Loss, Annotated[float, Field(gt=0, le=1000)]] = Field({"kd": 0.9, "hard": 0.1}, min_length=1)
-    """Weight of each loss: kd, dkd, dist (of answers), feature, crd (of features), hard (of true labels)."""
+    loss: Annotated[Losses, Field(min_length=1)] | Literal["auto"] = "auto"
+    """Weights of kd, dkd, dist (answers), feature, crd (features), hard (labels); 'auto': see docs/distillation.md."""
 
-    temperature: float = Field(4.0, gt=0, le=100)
-    """Divides the logits of both before the softmax, in kd, dkd and dist."""
+    temperature: Annotated[float, Field(gt=0, le=100)] | Literal["auto"] = "auto"
+    """Divides the logits of both before the softmax, in kd, dkd and dist; 'auto': 4, from a fitted head 1."""
 
-    mixup: float = Field(0.0, ge=0, le=0.5)
-    """Largest share of another image that is mixed into a view, as a fraction of 1; teacher and student see the mix."""
+    mixup: Annotated[float, Field(ge=0, le=0.5)] | Literal["auto"] = "auto"
+    """Largest share of another image in a view, as a fraction of 1; 'auto': half in every second, none in full."""
 
     teacher_views: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
     """Views of each image that the teacher answers, and epochs cycle through; 'auto' asks for more of few images."""

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgetl.data.grid import ViewGrid
+from edgetl.data.views import Mixing
 from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.stage import StageContext
 from edgetl.train.balance import EVEN, Balance
@@ -61,7 +62,7 @@ class LabelTeaching(Teaching):
 
     def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:
         one_hot_NK = np.eye(classes, dtype=np.float32)[[sample.label for sample in grid.samples]]
-        return np.broadcast_to(one_hot_NK, (grid.rows, *one_hot_NK.shape))
+        return np.stack([_mixed(one_hot_NK, grid.mixed(row)) for row in range(grid.rows)])
 
     def objective(self) -> Objective:
         return FromLabels(self._smoothing, self.balance.loss_weights)
@@ -119,7 +120,7 @@ class Task:
         if not self.crosses:
             return [(self._teaching(everything[: self.learned]), everything[self.learned :])]
         known = np.flatnonzero(labels >= 0)
-        folds = folds_of(labels[known].tolist(), count, seed=self.seed)
+        folds = folds_of(labels[known].tolist(), count, seed=self.grid.views.seed)
         return [(self._teaching(np.setdiff1d(everything, known[judge])), known[judge]) for _, judge in folds]
 
     def _teaching(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -129,6 +130,18 @@ class Task:
     def restart(self) -> None:
         """Give the network the weights it had at first."""
         self.classifier.load_state_dict(self.initial)
+
+
+def _mixed(one_hot_NK: NDArray[np.float32], mixings: Sequence[Mixing] | None) -> NDArray[np.float32]:
+    """Labels as the images of a row are mixed."""
+    if not mixings:
+        return one_hot_NK
+    count = len(mixings)
+    share_N1 = np.array([mixing.share for mixing in mixings], np.float32)[:, None]
+    partners = [mixing.partner for mixing in mixings]
+    mixed_NK = one_hot_NK.copy()
+    mixed_NK[:count] = (1 - share_N1) * one_hot_NK[:count] + share_N1 * one_hot_NK[partners]
+    return mixed_NK
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,21 @@
 """Transfer learning as the recipe asks for it: from a network with pretrained weights to the strategy that fits it."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
+
+import numpy as np
 
 from edgetl.data.division import validation_origin
 from edgetl.data.grid import ViewGrid
-from edgetl.data.index import ImageIndex
+from edgetl.data.index import ImageIndex, Sample
 from edgetl.data.views import Views
 from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.disk import free_bytes
 from edgetl.runs.stage import StageContext
 from edgetl.train.backbone import Backbone, record_backbone
+from edgetl.train.folds import folds_of
 from edgetl.train.strategies import auto, features, gradual, partial
 from edgetl.train.task import Outcome, Task, Teaching
 from edgetl.train.tuning import Tuning, rate_of
@@ -31,6 +36,9 @@ _MOST_CROSSED = 5000
 
 _MOST_VIEWS, _ENOUGH_VIEWS = 8, 20_000
 """Augmented views of each image: eight, and fewer where there would be more than 20,000 in all."""
+
+_FOLDS = 4
+"""Folds of the probe; those of a trial are two of them each."""
 
 _LEAST_STORED = 4
 """Views of an image whose activations are stored; with fewer, each epoch decodes new ones."""
@@ -65,20 +73,45 @@ def transfer(*tasks: Task) -> Outcome:
     return partial.learn(task, backbone, tuning, strategy)
 
 
-def grid_of(index: ImageIndex, context: StageContext) -> ViewGrid:
-    """The views that a network learns from: of training images, those without labels, and validation images."""
+def grid_of(index: ImageIndex, context: StageContext, *, mixup: float = 0.0) -> ViewGrid:
+    """The views that a network learns from: of training images, those without labels, and validation images.
+
+    Args:
+        index: The images.
+        context: The stage's context.
+        mixup: Largest share of another image in every second view, as a fraction of 1.
+    """
     recipe = context.recipe
     learned, judged = (*index.split("train"), *index.split("unlabelled")), index.split("val")
     images = len(learned) + len(judged)
     crosses = validation_origin(context.folder) != "given" and images <= _MOST_CROSSED
+    samples = (*learned, *judged)
+    views = Views(context.contract, recipe.augment, recipe.seed)
+    if mixup:
+        groups = _groups(samples, learned=len(samples) if crosses else len(learned), seed=recipe.seed)
+        views = replace(views, mixup=mixup, every_second=True, groups=groups)
     return ViewGrid(
         index,
-        (*learned, *judged),
-        Views(context.contract, recipe.augment, recipe.seed),
+        samples,
+        views,
         max(1, min(_MOST_VIEWS, _ENOUGH_VIEWS // images)),
         evaluation=True,
         augmented=None if crosses else len(learned),
     )
+
+
+def _groups(samples: Sequence[Sample], *, learned: int, seed: int) -> tuple[int, ...]:
+    """Groups of images that may be mixed: those that fall into the same fold of any cross-validation of the strategies.
+
+    Mixed with an image of another fold, a view would show what the network is judged by.
+    """
+    labels_N = np.array([sample.label for sample in samples])
+    groups_N = np.where(np.arange(len(samples)) < learned, _FOLDS, _FOLDS + 1)
+    known_N = np.flatnonzero((labels_N >= 0) & (groups_N == _FOLDS))
+    folds = folds_of(labels_N[known_N].tolist(), min(_FOLDS, len(known_N)), seed=seed) if len(known_N) > 1 else []
+    for number, (_, judged) in enumerate(folds):
+        groups_N[known_N[judged]] = number
+    return tuple(groups_N.tolist())
 
 
 def open_task(

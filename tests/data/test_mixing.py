@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from edgetl.data.dataset import ViewDataset
+from edgetl.data.grid import ViewGrid
 from edgetl.data.loader import Order, training_batches
 from edgetl.data.views import Views, mixing
 from edgetl.recipe.images import AugmentConfig
 from edgetl.runner.contract import Contract
+from edgetl.train.task import LabelTeaching
 
 CONTRACT = Contract(("cat", "dog"), height=16, width=24)
 
@@ -99,3 +101,35 @@ def test_a_batch_says_what_was_mixed_in(index):
         np.testing.assert_array_equal(batch.partner_shares_N, same.partner_shares_N)
     shares = np.concatenate([batch.partner_shares_N for batch in batches])
     assert shares.min() < 0.3 < 0.7 < shares.max()
+
+
+def test_every_second_view_is_mixed_and_only_within_a_group(index):
+    samples = index.split("train")
+    groups = tuple(position % 3 for position in range(len(samples)))
+    views = Views(CONTRACT, AugmentConfig(), seed=4, mixup=0.5, every_second=True, groups=groups)
+    mixed, plain = ViewDataset(index, samples, views), ViewDataset(index, samples, Views(CONTRACT, AugmentConfig(), 4))
+    partners = set()
+    for number in range(40):
+        for position, group in enumerate(groups):
+            what = mixed.mixing((position, number))
+            assert (what is not None) == (number % 2 == 1)
+            if what:
+                assert groups[what.partner] == group
+                assert what.share <= 0.5
+                partners.add(what.partner)
+    assert partners == set(range(len(samples)))
+    np.testing.assert_array_equal(mixed[3, 2][0], plain[3, 2][0])
+    assert (mixed[3, 3][0] != plain[3, 3][0]).any()
+
+
+def test_the_labels_of_a_grid_are_mixed_as_its_images(index):
+    samples = index.split("train")
+    views = Views(CONTRACT, AugmentConfig(), seed=4, mixup=0.5, every_second=True)
+    grid = ViewGrid(index, samples, views, 4, evaluation=True)
+    targets_RNK = LabelTeaching(0.0).targets(grid, 2)
+    dataset, one_hot_NK = ViewDataset(index, samples, views), np.eye(2)[[sample.label for sample in samples]]
+    np.testing.assert_array_equal(targets_RNK[[0, 1, 3]], np.broadcast_to(one_hot_NK, (3, *one_hot_NK.shape)))
+    for position, row in enumerate(targets_RNK[2]):
+        what = dataset.mixing((position, 1))
+        own, other = one_hot_NK[position], one_hot_NK[what.partner]
+        np.testing.assert_allclose(row, (1 - what.share) * own + what.share * other, atol=1e-6)

@@ -6,6 +6,7 @@ import torch
 from edgetl.data.dataset import Batch
 from edgetl.distill.losses import decoupled_kd, dist, hinton_kd
 from edgetl.distill.objective import FromTeacher
+from edgetl.distill.settled import losses_of
 from edgetl.recipe.networks import DistillConfig
 from edgetl.train.labels import label_loss
 
@@ -26,7 +27,7 @@ def loss(smoothing=0.0, weights_K=None, **config):
     images_NHWC = torch.zeros((6, 1, 1, 3), dtype=torch.uint8)
     batch = Batch(images_NHWC, LABELS_N, torch.arange(6), 0, 0, LABELS_N, nothing)
     alone = label_loss(STUDENT_NK, batch, smoothing=smoothing, weights_K=weights_K)
-    asked = DistillConfig.model_validate(config)
+    asked = losses_of(DistillConfig.model_validate(config), from_probe=False)
     objective = FromTeacher(asked, SameAnswers(), smoothing=smoothing, weights_K=weights_K)
     return float(objective(STUDENT_NK, batch)), float(alone)
 

@@ -70,9 +70,13 @@ def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, 
     # Of few images, half of the epochs would be too few steps to tell anything.
     is_short = len(champions[0].task.final) > _FEW
     short = replace(tuning, epochs=max(1, tuning.epochs // 2)) if is_short else tuning
-    # Without another teaching to compare with, one half is enough if it decides.
-    trials = [_tried_on_halves(champion, backbone, short, alone=len(champions) == 1) for champion in champions]
-    trial = max(trials, key=lambda each: int(each.trained_N.sum()))
+    trials = [_Trial(champion, np.zeros(0, np.bool_), np.zeros(0, np.bool_)) for champion in champions]
+    for half in range(_HALVES):
+        trials = [_with_half(trial, backbone, short, half) for trial in trials]
+        trial = max(trials, key=lambda each: int(each.trained_N.sum()))
+        # One half is enough if it decides.
+        if trial.wins:
+            break
     reason = _compared(trial, tuning)
     if not trial.wins:
         return best.outcome(f"{reason}, which may be luck")
@@ -82,21 +86,17 @@ def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, 
     return _with_others(outcome, trial, trials)
 
 
-def _tried_on_halves(champion: Champion, backbone: Backbone, tuning: Tuning, *, alone: bool) -> _Trial:
-    task = champion.task
-    trial = _Trial(champion, np.zeros(0, np.bool_), np.zeros(0, np.bool_))
-    for number, fold in enumerate(task.folds(_HALVES)):
-        learn_N, judge_N = _thinned(fold)
-        head = champion.head(learn_N)
-        right_N = tried(task, backbone, tuning, (learn_N, judge_N), f"trial {number + 1}", head)
-        trial = _Trial(
-            champion,
-            np.concatenate([trial.trained_N, right_N]),
-            np.concatenate([trial.fitted_N, champion.right(head, judge_N)]),
-        )
-        if alone and trial.wins:
-            break
-    return trial
+def _with_half(trial: _Trial, backbone: Backbone, tuning: Tuning, half: int) -> _Trial:
+    """A trial that has also learned from one half of the images, and is judged by the other."""
+    champion = trial.champion
+    learn_N, judge_N = _thinned(champion.task.folds(_HALVES)[half])
+    head = champion.head(learn_N)
+    right_N = tried(champion.task, backbone, tuning, (learn_N, judge_N), f"trial {half + 1}", head)
+    return _Trial(
+        champion,
+        np.concatenate([trial.trained_N, right_N]),
+        np.concatenate([trial.fitted_N, champion.right(head, judge_N)]),
+    )
 
 
 def _held_out(champions: Sequence[Champion], best: Champion, backbone: Backbone, tuning: Tuning) -> Outcome:
