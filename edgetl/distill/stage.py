@@ -43,8 +43,7 @@ def _trained_in_full(student: Classifier, context: StageContext, why: str) -> Ou
         say_what_to_expect(lesson, student)
     lesson.prepare()
     records = lesson.teach(student, recipe.seed, "distill/student", f"Distilling into {recipe.student.model}")
-    learned = {"strategy": "full", "reason": why}
-    return Outcome(records, records[-1]["val_top1"], len(lesson.index.split("val")), learned)
+    return Outcome.in_full(records, len(lesson.index.split("val")), why)
 
 
 def _warn_of_size(own: int, teachers: Sequence[Teacher], context: StageContext) -> None:
