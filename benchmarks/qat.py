@@ -25,8 +25,8 @@ from edgetl.recipe.networks import StudentConfig
 from edgetl.runner.contract import Contract
 from edgetl.runs.quiet import quiet
 from edgetl.train.labels import FromLabels
-from edgetl.train.loop import _optimizer
 from edgetl.train.memory import kept_memory
+from edgetl.train.optimizer import make_optimizer
 from edgetl.train.trainee import Trainee
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.classifier import Classifier
@@ -46,7 +46,7 @@ class Steps:
         labels_N = torch.arange(_BATCH) % _CLASSES
         self._batch = Batch(images_NHWC, labels_N, torch.arange(_BATCH), 0, 0, labels_N, torch.zeros(_BATCH))
         self._trainee = Trainee(network, FromLabels(0.0), side).train()
-        self._optimizer = _optimizer(self._trainee, config, 1e-4)
+        self._optimizer = make_optimizer(self._trainee, config, 1e-4)
 
     def step(self) -> None:
         """One of them."""

@@ -31,8 +31,8 @@ from edgetl.distill.objective import FromTeacher
 from edgetl.recipe.networks import DistillConfig, StudentConfig
 from edgetl.train.checkpoint import Checkpoint, Rhythm, save_checkpoint
 from edgetl.train.labels import FromLabels
-from edgetl.train.loop import _optimizer
 from edgetl.train.memory import kept_memory
+from edgetl.train.optimizer import make_optimizer
 from edgetl.train.state import Progress, TrainingState
 from edgetl.train.trainee import Objective, Trainee
 from edgetl.zoo.build import build_classifier
@@ -49,7 +49,7 @@ class Student:
         config = StudentConfig(model=model, weights="none")
         classifier, _ = build_classifier(config, _CLASSES, _SIDE, seed=0)
         self.trainee = Trainee(classifier, objective, _SIDE).train()
-        self.optimizer = _optimizer(self.trainee, config, 0.001)
+        self.optimizer = make_optimizer(self.trainee, config, 0.001)
         self._views_VNHWC = views_VNHWC
         self._vary = vary
         self._rng = np.random.default_rng(0)

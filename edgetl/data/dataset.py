@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,6 +63,12 @@ class Batch:
             return self
         names = ("images_NHWC", "labels_N", "partner_labels_N", "partner_shares_N")
         return replace(self, **{name: getattr(self, name).pin_memory().to(device, non_blocking=True) for name in names})
+
+    def part(self, start: int, stop: int) -> "Batch":
+        """Some of its images."""
+        values = ((each.name, getattr(self, each.name)) for each in fields(self))
+        some: dict[str, Any] = {name: value[start:stop] for name, value in values if isinstance(value, torch.Tensor)}
+        return replace(self, **some)
 
 
 class ViewDataset(Dataset[Item | DataError]):

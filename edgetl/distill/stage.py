@@ -48,8 +48,7 @@ def _trained_in_full(student: Classifier, context: StageContext, why: str) -> Ou
         say_what_to_expect(lesson, student)
     lesson.prepare()
     records = lesson.teach(student, recipe.seed, "distill/student", f"Distilling into {recipe.student.model}")
-    learned = {"strategy": "full", "reason": why}
-    return Outcome(records, records[-1]["val_top1"], len(lesson.index.split("val")), learned)
+    return Outcome.in_full(records, len(lesson.index.split("val")), why)
 
 
 def _unmixed(context: StageContext) -> str:

@@ -10,7 +10,8 @@ __all__ = ["PRUNED_FILE", "after", "before", "is_asked"]
 PRUNED_FILE = "pruned.safetensors"
 """What the student's training continues from: the pruned network, or the unpruned one if no width was faster."""
 
-_FROM_SCRATCH = 0.006
+_FROM_SCRATCH = {"adamw": 0.006, "sgd": 0.1 / 256}
+"""Learning rate of batch norm's networks, and for each image of a step (edgetl.train.optimizer)."""
 
 
 def is_asked(recipe: Recipe) -> bool:
@@ -42,8 +43,10 @@ def after(recipe: Recipe, unpruned: Path) -> Recipe:
 def _rate(recipe: Recipe) -> dict[str, float]:
     """A student that started from random weights keeps the automatic learning rate for such weights after pruning."""
     student = recipe.student
-    young = student.learning_rate == "auto" and student.weights == "none"
-    return {"learning_rate": _FROM_SCRATCH} if young else {}
+    if student.learning_rate != "auto" or student.weights != "none":
+        return {}
+    images = student.batch_size * student.accumulate if student.optimizer == "sgd" else 1
+    return {"learning_rate": _FROM_SCRATCH[student.optimizer] * images}
 
 
 def _epochs(recipe: Recipe) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from edgetl.runs.files import write_atomic, write_json
 from edgetl.runs.folder import WEIGHTS_FILE
 from edgetl.runs.processes import Processes
 from edgetl.runs.stage import StageContext, StageResult
-from edgetl.train.trained import write_weights
+from edgetl.train.weights import write_weights
 
 __all__ = ["run"]
 

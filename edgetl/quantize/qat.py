@@ -65,6 +65,9 @@ def _short(recipe: Recipe) -> Recipe:
         "epochs": recipe.quantize.qat_epochs,
         "learning_rate": recipe.quantize.qat_learning_rate,
         "weight_decay": 0.0,
+        "optimizer": "adamw",
+        "schedule": "one-cycle",
+        "patience": 0,
         "resize_from": 1.0,
         "average_decay": 0.0,
     }

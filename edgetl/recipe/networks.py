@@ -47,16 +47,34 @@ class ModelConfig(Section):
     """Passes over the training images where the whole network is trained with a new head (strategy full)."""
 
     batch_size: int = Field(32, ge=2, le=4096)
-    """Images per optimizer step."""
+    """Images that are computed at once; an optimizer step takes this many times `accumulate`."""
+
+    accumulate: int = Field(1, ge=1, le=1024)
+    """Batches whose gradients are summed before a step: as one larger batch, in the memory of a small one."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """adamw (arXiv 1711.05101), or sgd with Nesterov momentum 0.9."""
 
     learning_rate: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] = "auto"
-    """Peak of the one-cycle schedule (AdamW); 'auto': 0.0005, from scratch 0.006 (0.001 without batch norm)."""
+    """Highest of the schedule; 'auto' follows optimizer, weights and network (see docs/transfer.md)."""
 
-    weight_decay: float = Field(0.02, ge=0, le=1)
-    """Decoupled weight decay of matrices and filters; biases and norms have none."""
+    schedule: Literal["one-cycle", "cosine", "constant", "plateau"] = "one-cycle"
+    """Course of the learning rate; plateau divides it by 10 after 3 epochs without a lower validation loss."""
 
-    warmup_fraction: float = Field(0.25, gt=0, lt=1)
+    warmup_fraction: float = Field(0.25, ge=0, lt=1)
     """Part of the steps in which the learning rate rises, as a fraction of 1."""
+
+    weight_decay: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
+    """Decay of matrices and filters, in adamw decoupled from the gradient; 'auto': 0.02, with sgd 0.0001."""
+
+    clip_norm: float = Field(0.0, ge=0)
+    """Largest norm of all gradients together, to which longer ones are scaled; 0 for none."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of training steps; 'auto' is bf16 on a GPU that has it, fp32 elsewhere."""
+
+    patience: int = Field(0, ge=0, le=10_000)
+    """Epochs without a better validation result after which a training stops; 0 for never."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Probability taken from the true class and spread over all, when trained on labels."""

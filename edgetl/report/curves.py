@@ -25,7 +25,7 @@ def training_figure(curves: Mapping[str, Sequence[dict[str, Any]]], size_inches:
 
     Args:
         curves: By `student`, `teacher` or, if it learned from labels alone, `model`; one entry per epoch, with `epoch`,
-            `loss` and, where it was judged, `val_top1` (fraction of 1).
+            `loss` and, where it was judged, `val_top1` (fraction of 1). A dot marks an earlier epoch that was kept.
         size_inches: Width and height.
     """
     width, height = size_inches
@@ -62,9 +62,15 @@ def _draw(axes: Axes, curves: Mapping[str, Sequence[dict[str, Any]]], key: str, 
             linestyle=dashes,
             linewidth=1.8,
             # A single epoch makes no line.
-            marker="o" if len(known) == 1 else "",
+            marker="o",
+            markevery=[at for at, epoch in enumerate(known) if len(known) == 1 or _is_earlier(epoch, epochs)],
             markersize=5,
         )
     axes.grid(visible=False, axis="x")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _is_earlier(epoch: dict[str, Any], epochs: Sequence[dict[str, Any]]) -> bool:
+    """Whether its weights were kept although it is not the last."""
+    return bool(epoch.get("kept")) and epoch is not epochs[-1]

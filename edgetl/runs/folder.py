@@ -9,6 +9,7 @@ RUN/
   .lock               exists while a process writes
   .partial-STAGE/     what a stage is writing; moved into place when it is complete
   .checkpoint-STAGE/  where a killed stage resumes
+  last-good.safetensors  what a training that diverged had reached; only then
 ```
 
 A run folder may come from anywhere. Its manifest is checked when the folder is opened, and each file when it is read.

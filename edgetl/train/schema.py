@@ -19,6 +19,9 @@ class _Epoch(Part):
     val_top1: Fraction | None = None
     """Missing where no image was left to judge by."""
 
+    kept: bool = False
+    """Whether the weights of this epoch are those of the run."""
+
 
 def read_epochs(folder: RunFolder) -> list[dict[str, Any]]:
     """The epochs of a run's training, in order; none if it was not trained here.

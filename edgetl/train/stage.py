@@ -99,8 +99,7 @@ def _trained_in_full(
     if context.processes.first:
         _say_what_to_expect(classifier, training, context)
     records = fit(classifier, training, context)
-    learned = {"strategy": "full", "reason": why}
-    return Outcome(records, records[-1]["val_top1"], len(index.split("val")), learned)
+    return Outcome.in_full(records, len(index.split("val")), why)
 
 
 def _say_what_to_expect(classifier: Classifier, training: Training, context: StageContext) -> None:

@@ -10,7 +10,9 @@ import torch
 from edgetl.runs.reporter import Reporter
 from edgetl.runs.stage import StageContext
 from edgetl.train.average import WeightAverage
+from edgetl.train.best import BestEpoch
 from edgetl.train.checkpoint import Checkpoint, Rhythm, Tensors, load_checkpoint, save_checkpoint
+from edgetl.train.divergence import are_finite, first_bad
 from edgetl.train.trainee import Trainee
 
 __all__ = ["Progress", "TrainingState"]
@@ -29,7 +31,7 @@ class Progress:
 
 
 class TrainingState:
-    """Weights, optimizer and moving average of the weights.
+    """Weights, optimizer, moving average of the weights, and those of the best epoch.
 
     Args:
         trainee: The classifier with its loss.
@@ -41,6 +43,7 @@ class TrainingState:
         self.trainee = trainee
         self.optimizer = optimizer
         self._average = WeightAverage(trainee.classifier, average_decay) if average_decay else None
+        self.best = BestEpoch(trainee.classifier)
 
     def average(self) -> None:
         """Add the current weights to the average."""
@@ -80,6 +83,7 @@ class TrainingState:
         self._restore_slots(_below("optimizer.", tensors))
         if self._average:
             self._average.restore(_below("average.", tensors))
+        self.best.restore(_below("best.", tensors))
         device = next(self.trainee.parameters()).device
         return Progress(checkpoint.steps_done, list(checkpoint.records), list(tensors["losses"].to(device).unbind()))
 
@@ -93,6 +97,8 @@ class TrainingState:
         def save(progress: Progress, *, last: bool) -> None:
             if last or not context.processes.first or not rhythm.is_time():
                 return
+            if first_bad(progress.losses) is not None or not are_finite(self.trainee.state_dict().values()):
+                return  # a training that has diverged must not write over a good checkpoint
             state = Checkpoint(progress.steps_done, progress.records)
             rhythm.save(lambda: save_checkpoint(folder, inputs, state, self._tensors(progress)))
 
@@ -103,6 +109,7 @@ class TrainingState:
         kept |= {f"optimizer.{name}": value for name, value in self._slots().items()}
         if self._average:
             kept |= {f"average.{name}": value for name, value in self._average.tensors().items()}
+        kept |= {f"best.{name}": value for name, value in self.best.tensors().items()}
         losses = torch.stack(progress.losses) if progress.losses else torch.zeros(0)
         return kept | {"losses": losses}
 

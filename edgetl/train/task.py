@@ -14,6 +14,7 @@ from edgetl.data.views import Mixing
 from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.stage import StageContext
 from edgetl.train.balance import EVEN, Balance
+from edgetl.train.best import kept_record
 from edgetl.train.folds import Fold, folds_of
 from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Record
@@ -157,3 +158,10 @@ class Outcome:
 
     learned: dict[str, Any]
     """What was chosen and why, for the manifest: `strategy`, `reason` and figures."""
+
+    @classmethod
+    def in_full(cls, records: list[Record], val_images: int, reason: str) -> "Outcome":
+        """The outcome of a training of the whole network; its accuracy is that of the epoch whose weights were kept."""
+        kept = kept_record(records)
+        assert kept is not None
+        return cls(records, kept["val_top1"], val_images, {"strategy": "full", "reason": reason})

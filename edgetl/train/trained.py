@@ -1,25 +1,23 @@
 """What every training leaves in a run folder: weights, metrics and test scores."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 
 from edgetl.data.index import ImageIndex
 from edgetl.runs.files import write_atomic
 from edgetl.runs.folder import WEIGHTS_FILE
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.balance import EVEN, Balance
+from edgetl.train.best import kept_record
 from edgetl.train.evaluation import evaluate
 from edgetl.train.schema import METRICS_FILE
 from edgetl.train.task import Outcome
+from edgetl.train.weights import write_weights
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["write_trained", "write_weights"]
-
-_HEADER = ("library", "name", "arguments", "mean", "std", "pruned")
+__all__ = ["write_trained"]
 
 
 def write_trained(
@@ -47,26 +45,14 @@ def write_trained(
     if context.processes.first:
         write_weights(context.out / WEIGHTS_FILE, classifier, model)
         write_atomic(context.out / METRICS_FILE, "".join(json.dumps(record) + "\n" for record in outcome.records))
+    kept = kept_record(outcome.records)
+    learned = {**outcome.learned, "val_images": outcome.val_images, **({"kept_epoch": kept["epoch"]} if kept else {})}
     score = evaluate(classifier, index, "test", context, torch.device("cpu"))
     metrics = {"test_top1": score.top1, "test_loss": score.loss, "val_top1": outcome.val_top1}
     if balance.is_uneven:
         metrics["test_balanced_top1"] = score.balanced_top1([sample.label for sample in index.split("test")])
     return StageResult(
         metrics=metrics,
-        details={"learned": {**outcome.learned, "val_images": outcome.val_images}},
+        details={"learned": learned},
         facts={"model": model, "lineage": lineage or {}},
     )
-
-
-def write_weights(file: Path, classifier: Classifier, model: dict[str, Any]) -> None:
-    """Write a network's tensors, with a header from which the network can be built again.
-
-    Args:
-        file: A safetensors file.
-        classifier: Its network's weights are written.
-        model: The manifest's `model` entry; with `pruned` if channels are gone.
-    """
-    # One entry: the library writes several in random order, and equal weights must give equal files.
-    header = {name: model[name] for name in _HEADER if name in model}
-    tensors = {name: value.contiguous() for name, value in classifier.net.state_dict().items()}
-    write_atomic(file, save(tensors, metadata={"model": json.dumps(header, sort_keys=True)}))

@@ -18,6 +18,7 @@ from edgetl.train.backbone import Backbone, record_backbone
 from edgetl.train.folds import folds_of
 from edgetl.train.strategies import auto, features, gradual, partial
 from edgetl.train.task import Outcome, Task, Teaching
+from edgetl.train.training import check_judged
 from edgetl.train.tuning import Tuning, rate_of
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.cut import Cut, cut
@@ -62,6 +63,8 @@ def transfer(*tasks: Task) -> Outcome:
     strategy = config.strategy
     if strategy == "features":
         return features.learn(task, _recorded(task, None))
+    if task.crosses:
+        check_judged(config, task.section, is_judged=False)
     if strategy == "gradual":
         return gradual.learn(task, _recorded(task, None), config.tuning_epochs)
     first = 0 if strategy == "lpft" else _first_stage(task, config)

@@ -18,12 +18,10 @@ from edgetl.train.backbone import Backbone, put_head
 from edgetl.train.evaluation import evaluate
 from edgetl.train.logistic import Head
 from edgetl.train.loop import Record, Training, fit
+from edgetl.train.optimizer import tuning_learning_rate
 from edgetl.train.task import Task
 
-__all__ = ["PEAK_RATE", "Tuning", "rate_of", "right_of", "tried", "tune"]
-
-PEAK_RATE = 3e-4
-"""AdamW; measured in benchmarks/transfer.py."""
+__all__ = ["Tuning", "rate_of", "right_of", "tried", "tune"]
 
 _BATCH = 64
 _WORST = 1e-2
@@ -46,7 +44,7 @@ class Tuning:
 
 def rate_of(task: Task) -> float:
     """The recipe's learning rate; 'auto' is one that suits a fitted head."""
-    return PEAK_RATE if task.config.learning_rate == "auto" else task.config.learning_rate
+    return tuning_learning_rate(task.config)
 
 
 def tune(
@@ -95,6 +93,7 @@ def tune(
         keep_norms=True,
         is_judged=whole and stored is None,
         rates=_rates(task, tuning),
+        whole=task.classifier,
     )
     try:
         return fit(network, training, task.context)

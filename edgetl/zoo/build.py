@@ -127,7 +127,9 @@ def build_classifier(
         "parameters": sum(p.numel() for p in net.parameters()),
         **pruned,
     }
-    return Classifier(net, native.mean, native.std), entry
+    classifier = Classifier(net, native.mean, native.std)
+    classifier.entry = entry
+    return classifier, entry
 
 
 def load_classifier(folder: RunFolder) -> Classifier:

@@ -1,5 +1,7 @@
 """A network with its normalisation inside, trained and exported as one module."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -27,6 +29,8 @@ class Classifier(nn.Module):
         self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
         self.register_buffer("mean", torch.tensor(mean) * 255.0, persistent=False)
         self.register_buffer("std", torch.tensor(std) * 255.0, persistent=False)
+        self.entry: dict[str, Any] = {}
+        """How to build it again: the manifest's `model` entry, where it was built for a training."""
 
     def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
         scaled_NHWC = (images_NHWC.to(torch.float32) - self.mean) / self.std

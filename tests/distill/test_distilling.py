@@ -28,6 +28,7 @@ def test_a_student_learns_from_the_teacher_alone(teacher, tmp_path):
     assert lineage["weights_sha256"] == teacher.manifest["files"]["model.safetensors"]["sha256"]
     assert lineage["test_top1"] == teacher.manifest["metrics"]["finetune"]["test_top1"]
     assert lineage["run"] == str(teacher.path)
+    assert student.manifest["stages"]["distill"]["learned"]["kept_epoch"] == 2
     assert not student.checkpoint_dir("distill").exists(), "the pixels are not kept"
     assert list(teacher.path.glob(".answers/*/logits.bin")), "the answers are, for the next student"
 
@@ -52,6 +53,14 @@ def test_the_epochs_cycle_through_the_views(distill):
     assert losses[2:] == pytest.approx(losses[:2], rel=1e-5)
     assert losses[0] != pytest.approx(losses[1], rel=1e-5)
     assert "Views: 2 of each of 32 images; epoch e shows view e modulo 2." in heard.lines
+
+
+def test_a_students_batch_can_be_taught_in_parts(distill):
+    """Each part is compared with the answers to its own images."""
+    sgd = {"optimizer": "sgd", "learning_rate": 0.05, "epochs": 2}
+    _, parts, _ = distill("parts", student=sgd | {"accumulate": 2}, distill={"teacher_views": 2})
+    _, whole, _ = distill("whole", student=sgd | {"batch_size": 16}, distill={"teacher_views": 2})
+    assert parts == pytest.approx(whole, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["dkd", "dist", "crd", "feature"])

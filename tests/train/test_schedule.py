@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from edgetl.train.schedule import one_cycle
+from edgetl.recipe.networks import ModelConfig
+from edgetl.train.schedule import cosine, one_cycle, plateaus, rate_of_step
 
 
 def rates(total_steps, warmup_fraction=0.25, peak=0.01):
@@ -49,3 +50,67 @@ def test_it_equals_the_schedule_of_pytorch():
 @pytest.mark.parametrize("warmup_fraction", [0.01, 0.25, 0.99])
 def test_the_shortest_trainings_have_a_rate_too(total_steps, warmup_fraction):
     assert all(0 < rate <= 0.01 for rate in rates(total_steps, warmup_fraction))
+
+
+SCHEDULES = ("one-cycle", "cosine", "constant", "plateau")
+
+
+def scheduled(schedule, total_steps=40, warmup_fraction=0.25, val_losses=()):
+    config = ModelConfig(model="any", schedule=schedule, warmup_fraction=warmup_fraction)
+    return [rate_of_step(config, s, total_steps, peak=0.01, val_losses=val_losses) for s in range(total_steps)]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedule_rises_to_the_peak_in_its_warm_up(schedule):
+    rates_S = scheduled(schedule)
+    assert rates_S[:10] == sorted(rates_S[:10])
+    assert rates_S[0] < 0.0015
+    assert max(rates_S) == rates_S[10] == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_without_a_warm_up_the_first_rate_is_the_peak(schedule):
+    assert scheduled(schedule, warmup_fraction=0.0)[0] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("total_steps", [1, 2, 3])
+@pytest.mark.parametrize("warmup_fraction", [0.0, 0.5, 0.99])
+def test_the_shortest_trainings_have_a_rate_by_every_schedule(schedule, total_steps, warmup_fraction):
+    assert all(0 < rate <= 0.01 for rate in scheduled(schedule, total_steps, warmup_fraction))
+
+
+def test_the_cosine_equals_that_of_pytorch():
+    import torch
+
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=30)
+    found = []
+    for _ in range(30):
+        found.append(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+    assert [cosine(s, 30, peak=0.01, warmup_fraction=0.0) for s in range(30)] == pytest.approx(found, rel=1e-6)
+    assert scheduled("cosine")[10:] == pytest.approx(found, rel=1e-6), "after the warm-up"
+
+
+def test_a_constant_rate_stays():
+    assert set(scheduled("constant")[10:]) == {0.01}
+
+
+LOSSES = [5.0, 4.0, 4.0, 4.1, 3.9999, 3.0, 3.0, 3.0, 3.0, 3.5, 3.2, 3.1, 2.0, 2.5, 2.5, 2.5, 2.5]
+
+
+def test_a_plateau_is_where_pytorch_sees_one():
+    import torch
+
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=2)
+    for count, loss in enumerate(LOSSES, start=1):
+        theirs.step(loss)
+        assert 0.1 ** plateaus(LOSSES[:count]) == pytest.approx(optimizer.param_groups[0]["lr"])
+    assert plateaus(LOSSES) == 4
+
+
+def test_a_plateau_divides_the_rate():
+    assert scheduled("plateau", val_losses=LOSSES)[-1] == pytest.approx(0.01 / 10_000)

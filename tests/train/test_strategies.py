@@ -116,7 +116,7 @@ def test_lpft_and_gradual_end_with_all_stages_trained(learn, frozen_tensors, str
 def test_full_trains_with_a_new_head_as_ever(learn):
     run, _ = learn("whole", strategy="full", epochs=1)
     learned = run.manifest["stages"]["finetune"]["learned"]
-    assert learned == {"strategy": "full", "reason": "the recipe asks for it", "val_images": 16}
+    assert learned == {"strategy": "full", "reason": "the recipe asks for it", "val_images": 16, "kept_epoch": 1}
 
 
 def test_a_stopped_auto_goes_on_to_the_same_weights(learn, monkeypatch):

@@ -14,7 +14,6 @@ from edgetl.errors import ConfigError
 from edgetl.recipe.networks import TeacherConfig
 from edgetl.runs.files import sha256_of
 from edgetl.train.evaluation import evaluate
-from edgetl.train.loop import _optimizer, peak_learning_rate
 from edgetl.zoo.build import build_classifier, load_classifier
 
 EPOCHS = 4
@@ -81,8 +80,11 @@ def stop(out, settings, epoch):
 def test_a_training_that_diverges_stops_and_names_the_rate(settings, tmp_path):
     with pytest.raises(ConfigError) as caught:
         train(tmp_path / "run", changed(settings, learning_rate=1e30))
-    problem = "with 1e+30, the training diverged: the loss of epoch 1 is nan"
-    assert str(caught.value) == f"teacher.learning_rate: {problem}. Lower it with --set teacher.learning_rate=..."
+    assert str(caught.value) == (
+        "teacher.learning_rate: the training diverged: the loss of step 2 is nan, in epoch 1 of 4, at a rate of"
+        " 1.99e+29. No epoch had ended before, so there are no good weights to keep. Lower the rate with --set"
+        " teacher.learning_rate=1e+29, or limit gradients with --set teacher.clip_norm=1."
+    )
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
@@ -135,7 +137,7 @@ def test_it_learns(trained):
 def test_an_epoch_leaves_a_record_of_these_keys(trained):
     records = records_of(trained)
     keys = {"epoch", "loss", "learning_rate", "val_top1", "val_loss"}
-    assert [set(record) for record in records] == [keys] * 3
+    assert [set(record) for record in records] == [keys, keys, keys | {"kept"}]
     assert [record["epoch"] for record in records] == [1, 2, 3]
     assert records[-1]["learning_rate"] == pytest.approx(0.01 / 250_000)
 
@@ -161,33 +163,3 @@ def test_a_trained_run_is_a_start_for_another_number_of_classes(trained, setting
     run = train(tmp_path / "run", settings.model_copy(update={"teacher": teacher}))
     origin = run.manifest["model"]["origin"]
     assert (origin["weights_sha256"], origin["head_replaced"]) == (trained.weights_sha256, True)
-
-
-def test_weights_decay_but_biases_and_norms_do_not():
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
-    network.requires_grad_(True)
-    before = [value.detach().clone() for value in network.parameters()]
-    optimizer = _optimizer(network, TeacherConfig(weight_decay=0.5), 0.1)
-    for value in network.parameters():
-        value.grad = torch.zeros_like(value)
-    optimizer.step()
-    changed = [not torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)]
-    assert changed == [True, False, False, False]
-
-
-BATCH_NORM = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
-LAYER_NORM = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4))
-
-
-@pytest.mark.parametrize(
-    ("network", "weights", "rate", "expected"),
-    [
-        (BATCH_NORM, "none", "auto", 0.006),
-        (LAYER_NORM, "none", "auto", 0.001),
-        (BATCH_NORM, "default", "auto", 0.0005),
-        (BATCH_NORM, "default", 0.1, 0.1),
-    ],
-)
-def test_the_automatic_learning_rate_follows_weights_and_network(network, weights, rate, expected):
-    config = TeacherConfig(weights=weights, learning_rate=rate)
-    assert peak_learning_rate(config, network) == expected

@@ -11,7 +11,7 @@ from edgetl.errors import ModelError
 from edgetl.prune.cutting import Cutter
 from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.folder import WEIGHTS_FILE
-from edgetl.train.trained import write_weights
+from edgetl.train.weights import write_weights
 from edgetl.zoo.build import build_classifier, load_classifier
 
 IMAGES = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

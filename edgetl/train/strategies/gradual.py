@@ -27,5 +27,8 @@ def learn(task: Task, backbone: Backbone, epochs: int) -> Outcome:
         tuning = Tuning(first, share, rate_of(task), _DECAY)
         for record in tune(task, backbone, tuning, task.final, f"phase {number + 1}", None if number else head):
             records.append(record | {"epoch": len(records) + 1})
+        if number < len(_PARTS) - 1:
+            for record in records:
+                record.pop("kept", None)  # the next phase goes on from these weights
     right_N = judged(task, backbone, tuning)
     return outcome_of(champion, records, right_N, "gradual", "trained from the head down, later stages faster")

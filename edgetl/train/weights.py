@@ -1,0 +1,28 @@
+"""Write a network's weights so that it can be built again from the file alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from edgetl.runs.files import write_atomic
+from edgetl.zoo.classifier import Classifier
+
+__all__ = ["write_weights"]
+
+_HEADER = ("library", "name", "arguments", "mean", "std", "pruned")
+
+
+def write_weights(file: Path, classifier: Classifier, model: dict[str, Any]) -> None:
+    """Write a network's tensors, with a header from which the network can be built again.
+
+    Args:
+        file: A safetensors file.
+        classifier: Its network's weights are written.
+        model: The manifest's `model` entry; with `pruned` if channels are gone.
+    """
+    # One entry: the library writes several in random order, and equal weights must give equal files.
+    header = {name: model[name] for name in _HEADER if name in model}
+    tensors = {name: value.contiguous() for name, value in classifier.net.state_dict().items()}
+    write_atomic(file, save(tensors, metadata={"model": json.dumps(header, sort_keys=True)}))
