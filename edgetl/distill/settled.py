@@ -35,5 +35,5 @@ def losses_of(config: DistillConfig, *, from_probe: bool) -> Losses:
             from are mixes: labels count as much as a teacher that knows the images by heart (docs/transfer.md).
     """
     weights = (_FROM_PROBE if from_probe else _IN_FULL) if config.loss == "auto" else config.loss
-    temperature = (1.0 if from_probe else 4.0) if config.temperature == "auto" else config.temperature
+    temperature = (2.0 if from_probe else 4.0) if config.temperature == "auto" else config.temperature
     return Losses(weights, temperature)

@@ -125,7 +125,7 @@ class DistillConfig(Section):
     """Weights of kd, dkd, dist (answers), feature, crd (features), hard (labels); 'auto': see docs/distillation.md."""
 
     temperature: Annotated[float, Field(gt=0, le=100)] | Literal["auto"] = "auto"
-    """Divides the logits of both before the softmax, in kd, dkd and dist; 'auto': 4, from a fitted head 1."""
+    """Divides the logits of both before the softmax, in kd, dkd and dist; 'auto': 4, from a fitted head 2."""
 
     mixup: Annotated[float, Field(ge=0, le=0.5)] | Literal["auto"] = "auto"
     """Largest share of another image in a view, as a fraction of 1; 'auto': half in every second, none in full."""
