@@ -91,6 +91,14 @@ def test_only_images_that_are_learned_from_are_mixed_in(index, classes):
     assert share == pytest.approx(0.25 if classes is None else 0.5, abs=0.08), "drawn as often as its class"
 
 
+def test_a_training_mixes_in_none_of_the_others(index):
+    samples = index.split("train")
+    cats = tuple(position for position, sample in enumerate(samples) if sample.label == 0)
+    order = Order(len(cats), 2, seed=0, chosen=cats)
+    for batch in training_batches(index, samples, views_of(mixup=1.0), order, range(6), workers=0):
+        assert batch.partner_labels_N.tolist() == [0, 0]
+
+
 def test_a_batch_says_what_was_mixed_in(index):
     samples = index.split("train")
     order = Order(len(samples), 4, seed=0)
