@@ -110,6 +110,23 @@ def test_its_head_is_fitted_to_what_the_teacher_answers(digits, weights, teacher
     np.testing.assert_allclose(spread[0, 7], torch.softmax(logits_NK, 1)[0], atol=1e-2)
 
 
+def test_nothing_that_judges_is_mixed_into_what_teaches(digits, weights, teacher, learn, tmp_path):
+    run, _ = learn("whole", strategy="features", stages=("data",))
+    asked = settings(digits, weights, "whole")
+    context = small_run.context(run, tmp_path, asked)
+    context = type(context)(**{**vars(context), "teachers": (teacher,)})
+    student, _ = build_classifier(asked.student, 4, 16, seed=0)
+    taught, _ = tasks_of(student, teachers_of(context), read_index(run), context, name="distill", seed=3)
+    grid = taught.grid
+    mixed = [row for row in range(grid.rows) if grid.mixed(row)]
+    assert mixed == [2, 4, 6, 8], "every second augmented view"
+    for folds in (taught.folds(2), taught.folds(4)):
+        for learn_N, judge_N in folds:
+            for row in mixed:
+                partners = [grid.mixed(row)[position].partner for position in learn_N]
+                assert not set(partners) & set(judge_N.tolist())
+
+
 def test_a_student_of_random_weights_learns_in_full(learn, weights):
     run, heard = learn("whole", weights="none", epochs=1, image_size="auto")
     learned = run.manifest["stages"]["distill"]["learned"]
