@@ -62,7 +62,7 @@ def check(free, monkeypatch, *, images=100, processes=Processes(), **fields):  #
     check_batch(Network(), IMAGE, config, images=images, section="teacher", processes=processes, half=False)
 
 
-FITS_64 = 3 * WEIGHTS_BYTES + 64 * 2.6 * KEPT_BYTES
+FITS_64 = 3 * WEIGHTS_BYTES + 64 * 3.0 * KEPT_BYTES
 
 
 def test_a_batch_that_cannot_fit_is_refused_with_the_largest_power_of_two_that_does(monkeypatch):
