@@ -45,6 +45,8 @@ def _check_installed(run: PlannedRun) -> None:
     for name in run.stages:
         for extra in extras_of(STAGES[name], formats):
             require(extra)
+    if run.kind in run.stages and run.network.strategy == "lora":
+        require("lora")
 
 
 def _check_data(run: PlannedRun) -> None:
@@ -59,6 +61,10 @@ def _check_network(run: PlannedRun, plan: Sequence[PlannedRun], reporter: Report
 
     if not _is_made_by(plan, run.network):
         check_obtainable(run.network, reporter)
+    if run.network.strategy == "lora":
+        from edgetl.train.strategies.lora import check_adaptable
+
+        check_adaptable(run.network, run.section)
     if "prune" in run.stages:
         from edgetl.prune.eligible import check_prunable
 

@@ -73,7 +73,8 @@ Prune = Annotated[
 Strategy = Annotated[
     str | None,
     typer.Option(
-        metavar="auto|features|partial|gradual|full|lpft", help="How much is trained; 'auto' tries, and keeps the best."
+        metavar="auto|features|partial|gradual|full|lpft|lora",
+        help="How much is trained; 'auto' tries, and keeps the best.",
     ),
 ]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the recipe that would run, and stop.")]

@@ -16,7 +16,7 @@ from edgetl.runs.disk import free_bytes
 from edgetl.runs.stage import StageContext
 from edgetl.train.backbone import Backbone, record_backbone
 from edgetl.train.folds import folds_of
-from edgetl.train.strategies import auto, features, gradual, partial
+from edgetl.train.strategies import auto, features, gradual, lora, partial
 from edgetl.train.task import Outcome, Task, Teaching
 from edgetl.train.training import check_judged
 from edgetl.train.tuning import Tuning, rate_of
@@ -67,6 +67,9 @@ def transfer(*tasks: Task) -> Outcome:
         check_judged(config, task.section, is_judged=False)
     if strategy == "gradual":
         return gradual.learn(task, _recorded(task, None), config.tuning_epochs)
+    if strategy == "lora":
+        products = lora.products_of(task)
+        return lora.learn(task, _recorded(task, None), products)
     first = 0 if strategy == "lpft" else _first_stage(task, config)
     tuning = Tuning(first, config.tuning_epochs, rate_of(task))
     at = cut(task.classifier, task.stages, first, contract.height) if first else None
