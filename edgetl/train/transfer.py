@@ -16,6 +16,7 @@ from edgetl.runs.disk import free_bytes
 from edgetl.runs.stage import StageContext
 from edgetl.train.backbone import Backbone, record_backbone
 from edgetl.train.folds import folds_of
+from edgetl.train.pretraining import look_at_pretraining
 from edgetl.train.strategies import auto, features, gradual, lora, partial
 from edgetl.train.task import Outcome, Task, Teaching
 from edgetl.train.training import check_judged
@@ -174,7 +175,11 @@ def _recorded(task: Task, at: Cut | None) -> Backbone:
     """Features of all views, and activations if they are worth their space."""
     if at and not _is_stored(task, at):
         at = None
-    return record_backbone(task.classifier, task.grid, at, task.context, section=task.section, checkpoints=task.name)
+    backbone = record_backbone(
+        task.classifier, task.grid, at, task.context, section=task.section, checkpoints=task.name
+    )
+    pretraining = look_at_pretraining(task, backbone.features_RND[0])
+    return replace(backbone, pretraining=pretraining)
 
 
 def _is_stored(task: Task, at: Cut) -> bool:

@@ -26,7 +26,7 @@ from edgetl.zoo.torchvision_ops import ensure_torchvision
 from edgetl.zoo.weights import file_metadata, fit_state, hub_weights, load_weights_file, unavailable, weights_file
 from edgetl.zoo.widths import take_widths
 
-__all__ = ["build_classifier", "check_obtainable", "load_classifier", "native_input"]
+__all__ = ["build_classifier", "build_untrained", "check_obtainable", "load_classifier", "native_input"]
 
 _FILE_ARGUMENTS = {"pad_type"}
 """Arguments of timm that a weights file's header may set; all others are ignored."""
@@ -130,6 +130,27 @@ def build_classifier(
     classifier = Classifier(net, native.mean, native.std)
     classifier.entry = entry
     return classifier, entry
+
+
+def build_untrained(config: ModelConfig, num_classes: int, image_size: int, *, seed: int) -> Classifier:
+    """Build the network of a recipe layer by layer as `build_classifier` does, but with random weights in all of them.
+
+    Args:
+        config: Model, weights whose place the random ones take, and small-image rule.
+        num_classes: Outputs.
+        image_size: Height and width of the input, in pixels.
+        seed: Seeds the weights; the state of the global generator stays as it was.
+    """
+    model, path, native = resolve(config.model), weights_file(config.weights), native_input(config)
+    spec = ModelSpec(model.library, model.name, num_classes, image_size, _arguments(model, config, image_size))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = _create(spec, pretrained=False)
+    if path and _pruned(path, model):
+        take_widths(net, load_file(path), num_classes)
+    if config.small_images == "auto":
+        strides_to_remove(net, image_size)
+    return Classifier(net, native.mean, native.std)
 
 
 def load_classifier(folder: RunFolder) -> Classifier:
