@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgetl.chain.plan import PlannedRun
+from edgetl.chain.plan import AUTO, PlannedRun
 from edgetl.chain.stages import STAGES, extras_of
 from edgetl.devices.profiles import find_target
 from edgetl.errors import RunFolderError
@@ -59,6 +59,8 @@ def _check_data(run: PlannedRun) -> None:
 def _check_network(run: PlannedRun, plan: Sequence[PlannedRun], reporter: Reporter) -> None:
     from edgetl.zoo.build import check_obtainable
 
+    if run.network.model == AUTO:  # a dry run: nobody knows yet which network it will be
+        return
     if not _is_made_by(plan, run.network):
         check_obtainable(run.network, reporter)
     if run.network.strategy == "lora":

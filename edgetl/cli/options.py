@@ -45,7 +45,9 @@ Target = Annotated[str | None, typer.Option(help="Device to export for; 'edgetl 
 Formats = Annotated[str | None, typer.Option("--format", metavar="F,F", help="Any of onnx,tflite,openvino.")]
 Teacher = Annotated[
     str | None,
-    typer.Option(help="Model name, or run folders of trained teachers; several, separated by commas, act as one."),
+    typer.Option(
+        help="Model name, 'auto', or run folders of trained teachers; several, separated by commas, act as one."
+    ),
 ]
 Student = Annotated[str | None, typer.Option(help="Model name: an alias, a timm name or torchvision:NAME.")]
 RecipeFile = Annotated[

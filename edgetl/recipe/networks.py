@@ -102,7 +102,7 @@ class TeacherConfig(ModelConfig):
     """The large network, and how it is fine-tuned."""
 
     model: str = "resnet50"
-    """An alias such as resnet50, any timm name, torchvision:NAME, or run folders of trained models, with commas."""
+    """An alias such as resnet50, a timm name, torchvision:NAME, run folders (with commas), or auto, which chooses."""
 
     epochs: int = Field(10, ge=1, le=10_000)
     """Passes over the training images where the whole network is trained with a new head (strategy full)."""

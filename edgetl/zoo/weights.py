@@ -12,7 +12,15 @@ from torch import nn
 from edgetl.errors import ModelError, WeightsUnavailable
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 
-__all__ = ["file_metadata", "fit_state", "hub_weights", "load_weights_file", "unavailable", "weights_file"]
+__all__ = [
+    "cached_weights",
+    "file_metadata",
+    "fit_state",
+    "hub_weights",
+    "load_weights_file",
+    "unavailable",
+    "weights_file",
+]
 
 
 def weights_file(weights: str) -> Path | None:
@@ -85,6 +93,19 @@ def load_weights_file(net: nn.Module, path: Path, num_classes: int) -> bool:
     return fit_state(net, load_file(path), str(path), num_classes)
 
 
+def cached_weights(name: str) -> Path | None:
+    """A timm model's pretrained safetensors in the hub's cache; None if they are not there."""
+    ensure_torchvision()
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg is None or not cfg.hf_hub_id:
+        return None
+    cached = try_to_load_from_cache(cfg.hf_hub_id, cfg.hf_hub_filename or "model.safetensors")
+    return Path(cached) if isinstance(cached, str) else None
+
+
 def hub_weights(name: str) -> Path:
     """Find a timm model's pretrained safetensors in the hub's cache, or download them.
 
@@ -93,15 +114,15 @@ def hub_weights(name: str) -> Path:
     """
     ensure_torchvision()
     import timm
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.utils import logging
 
     cfg = timm.get_pretrained_cfg(name)
     if cfg is None or not cfg.hf_hub_id:
         raise unavailable(name, ValueError("timm has none for this model"))
     file = cfg.hf_hub_filename or "model.safetensors"
-    if isinstance(cached := try_to_load_from_cache(cfg.hf_hub_id, file), str):
-        return Path(cached)
+    if cached := cached_weights(name):
+        return cached
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # only the final failure concerns the user, not the retries
     try:
         return Path(hf_hub_download(cfg.hf_hub_id, file))
