@@ -18,7 +18,7 @@ from edgetl.train.backbone import Backbone, record_backbone
 from edgetl.train.folds import folds_of
 from edgetl.train.pretraining import look_at_pretraining
 from edgetl.train.strategies import auto, features, gradual, lora, partial
-from edgetl.train.task import Outcome, Task, Teaching
+from edgetl.train.task import Outcome, Task, Teaching, say_what_is_single
 from edgetl.train.training import check_judged
 from edgetl.train.tuning import Tuning, rate_of
 from edgetl.zoo.classifier import Classifier
@@ -60,6 +60,7 @@ def transfer(*tasks: Task) -> Outcome:
         ModelError: There is no stage of the recipe's name, or the network cannot be divided there.
     """
     task = tasks[0]
+    say_what_is_single(task)
     config, contract = task.config, task.context.contract
     strategy = config.strategy
     if strategy == "features":

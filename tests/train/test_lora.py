@@ -13,8 +13,8 @@ from shell import paint_folder
 from edgetl.errors import ConfigError
 from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.files import sha256_of
+from edgetl.train.checking import check_strategy
 from edgetl.train.state import TrainingState
-from edgetl.train.strategies.lora import check_adaptable
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.products import matrix_products
 
@@ -114,7 +114,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(adapted, learn, monkeypa
 @pytest.mark.parametrize("model", ["mobilenetv3_small", "efficientnet_lite0", "torchvision:mobilenet_v3_small"])
 def test_a_network_without_matrix_products_is_refused_before_anything_is_trained(model):
     with pytest.raises(ConfigError) as caught:
-        check_adaptable(ModelConfig(model=model), "student")
+        check_strategy(ModelConfig(model=model, strategy="lora"), "student", "auto")
     assert str(caught.value) == (
         f"student.strategy: {model} has no matrix products besides its head, which 'lora' could update."
         " Use 'partial', which trains the last stages, or 'auto', which tries whether that helps."

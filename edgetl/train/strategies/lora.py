@@ -5,7 +5,7 @@ rank. W, norms and everything else stay as they are. In the end the update is ad
 tensors of the plain network.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -19,19 +19,16 @@ from edgetl.train.strategies.features import probed
 from edgetl.train.strategies.partial import judged, outcome_of
 from edgetl.train.task import Outcome, Task
 from edgetl.train.tuning import Tuning, tune
-from edgetl.zoo.build import build_classifier, native_input
 from edgetl.zoo.head import last_layer
 from edgetl.zoo.products import matrix_products
 
-__all__ = ["check_adaptable", "learn", "products_of"]
+__all__ = ["check_products", "learn", "products_of"]
 
 _ALPHA = 2
 """Alpha in units of the rank."""
 
 _RATE = 1e-3
 """AdamW. Low-rank updates start at zero, and stand rates that would spoil the weights themselves."""
-
-_CLASSES = 2  # of a network that is only looked at
 
 
 def learn(task: Task, backbone: Backbone, products: list[str]) -> Outcome:
@@ -61,23 +58,16 @@ def products_of(task: Task) -> list[str]:
     """
     contract = task.context.contract
     found = matrix_products(task.classifier, len(contract.labels), contract.height)
-    _check(found, task.config, task.section)
+    check_products(found, task.config, task.section)
     return found
 
 
-def check_adaptable(config: ModelConfig, section: str) -> None:
-    """Make sure, before any training, that a network has matrix products.
+def check_products(products: Collection[str], config: ModelConfig, section: str) -> None:
+    """Make sure that a network has matrix products.
 
     Raises:
         ConfigError: It has none.
     """
-    plain = config.model_copy(update={"weights": "none", "small_images": "keep"})
-    side = native_input(plain).native_size
-    classifier, _ = build_classifier(plain, _CLASSES, side, seed=0)
-    _check(matrix_products(classifier, _CLASSES, side), config, section)
-
-
-def _check(products: list[str], config: ModelConfig, section: str) -> None:
     if not products:
         problem = f"{config.model} has no matrix products besides its head, which 'lora' could update"
         hint = "Use 'partial', which trains the last stages, or 'auto', which tries whether that helps."
