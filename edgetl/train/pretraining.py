@@ -121,7 +121,7 @@ def _right(task: Task, chosen: NDArray[np.int64], features_ND: NDArray[np.float3
     """Whether the best head, by cross-validation, is right about each image."""
     labels_N = task.labels[chosen]
     one_hot_NK = np.eye(len(task.context.contract.labels), dtype=np.float32)[labels_N]
-    examples = Examples(_rotated(features_ND)[None], one_hot_NK[None], labels_N)
+    examples = Examples(_rotated(features_ND)[None], one_hot_NK[None], labels_N, np.ones(len(chosen), np.float32))
     return fit_probe(examples, folds_of(labels_N.tolist(), _FOLDS, seed=task.seed)).right_N
 
 

@@ -167,6 +167,7 @@ class Outcome:
         assert kept is not None
         return cls(records, kept["val_top1"], val_images, {"strategy": "full", "reason": reason})
 
+
 def say_what_is_single(task: Task) -> None:
     """Say which classes have a single image to learn from, and what can live with that."""
     labels = task.labels[task.final]

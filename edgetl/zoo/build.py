@@ -59,7 +59,7 @@ def check_obtainable(config: ModelConfig, reporter: Reporter) -> None:
     """Check that a model and its weights are available, before another training that precedes it starts.
 
     Raises:
-        ModelError: No such model or weights file, a file of another model, or nothing in the model that could be dropped.
+        ModelError: No such model or weights file, a file of another model, or nothing that could be dropped.
         WeightsUnavailable: Pretrained weights are not available.
     """
     model, path = resolve(config.model), weights_file(config.weights)

@@ -111,7 +111,7 @@ def test_heads_of_means_give_logits_that_16_bits_can_hold(kind):
     labels_N = np.arange(20) % 2
     targets_NK = np.eye(2, dtype=np.float32)[labels_N]
     probe = Probe(kind, 1, 64.0, np.zeros(0, np.bool_), 0.0)
-    head = refit(Examples(features_ND[None], targets_NK[None], labels_N), probe, np.arange(20))
+    head = refit(Examples(features_ND[None], targets_NK[None], labels_N, np.ones(20, np.float32)), probe, np.arange(20))
     assert np.abs(logits_of(head, features_ND)).max() < torch.finfo(torch.float16).max / 10
 
 

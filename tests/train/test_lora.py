@@ -13,6 +13,7 @@ from shell import paint_folder
 from edgetl.errors import ConfigError
 from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.files import sha256_of
+from edgetl.train.adapters import adapted, plain_state
 from edgetl.train.checking import check_strategy
 from edgetl.train.state import TrainingState
 from edgetl.zoo.build import build_classifier
@@ -54,14 +55,14 @@ def learn(weights, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def adapted(learn):
-    return learn("adapted", **LORA)
+def updated(learn):
+    return learn("updated", **LORA)
 
 
-def test_only_low_rank_updates_and_the_head_are_learned_and_merged(adapted, weights):
-    before, after = load_file(weights), load_file(adapted.file("model.safetensors"))
+def test_only_low_rank_updates_and_the_head_are_learned_and_merged(updated, weights):
+    before, after = load_file(weights), load_file(updated.file("model.safetensors"))
     assert {name: value.shape for name, value in after.items()} == {n: v.shape for n, v in before.items()}
-    products = adapted.manifest["stages"]["finetune"]["learned"]["lora"]["products"]
+    products = updated.manifest["stages"]["finetune"]["learned"]["lora"]["products"]
     assert len(products) == 6 * 4
     for name, value in before.items():
         change = after[name] - value
@@ -75,19 +76,19 @@ def test_only_low_rank_updates_and_the_head_are_learned_and_merged(adapted, weig
             assert change.abs().max() == 0, name
 
 
-def test_it_learns_what_its_head_alone_does_not(adapted, learn):
+def test_it_learns_what_its_head_alone_does_not(updated, learn):
     alone = learn("alone", strategy="features")
-    learned = adapted.manifest["stages"]["finetune"]["learned"]
+    learned = updated.manifest["stages"]["finetune"]["learned"]
     assert learned["strategy"] == "lora"
     assert learned["reason"] == "updates of rank 4 of 24 matrix products were trained, from a fitted head"
     assert (learned["lora"]["rank"], learned["lora"]["alpha"]) == (4, 8)
-    losses = [json.loads(line)["loss"] for line in adapted.file("metrics.jsonl").read_text().splitlines()]
+    losses = [json.loads(line)["loss"] for line in updated.file("metrics.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0]
-    found, floor = (run.manifest["metrics"]["finetune"]["test_loss"] for run in (adapted, alone))
+    found, floor = (run.manifest["metrics"]["finetune"]["test_loss"] for run in (updated, alone))
     assert found < floor
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(adapted, learn, monkeypatch):
+def test_a_stopped_training_goes_on_to_the_same_weights(updated, learn, monkeypatch):
     class Stop(BaseException):
         pass
 
@@ -108,7 +109,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(adapted, learn, monkeypa
     resumed = learn("stopped", heard, **LORA)
     assert any(re.search(r"going on after step 19 of", line) for line in heard.lines)
     for name in ("model.safetensors", "metrics.jsonl"):
-        assert sha256_of(adapted.file(name)) == sha256_of(resumed.file(name))
+        assert sha256_of(updated.file(name)) == sha256_of(resumed.file(name))
 
 
 @pytest.mark.parametrize("model", ["mobilenetv3_small", "efficientnet_lite0", "torchvision:mobilenet_v3_small"])
@@ -129,3 +130,23 @@ def test_a_program_that_skips_the_check_is_refused_by_the_stage(learn):
 def test_products_are_what_runs_at_every_position():
     classifier, _ = build_classifier(ModelConfig(model="test_convnext", weights="none"), 3, 32, seed=0)
     assert matrix_products(classifier, 3, 32)[:2] == ["stages.0.blocks.0.mlp.fc1", "stages.0.blocks.0.mlp.fc2"]
+
+
+def test_weights_written_while_it_is_trained_are_those_of_the_plain_network(weights):
+    config = ModelConfig(model="test_vit", weights=weights, small_images="keep")
+    classifier, _ = build_classifier(config, CLASSES, SIDE, seed=0)
+    names = [name for name, _ in classifier.net.named_parameters()]
+    products = matrix_products(classifier, CLASSES, SIDE)
+    with adapted(classifier.net, products, classifier.net.head, rank=2, seed=0) as trained:
+        assert trained == sum(p.numel() for p in classifier.net.parameters() if p.requires_grad)
+        for name, parameter in classifier.net.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter)
+        during = plain_state(classifier.net)
+    after = classifier.net.state_dict()
+    assert list(after) == list(during)
+    assert [name for name, _ in classifier.net.named_parameters()] == names
+    assert not torch.equal(after["blocks.0.attn.qkv.weight"], load_file(weights)["blocks.0.attn.qkv.weight"])
+    for name, value in after.items():
+        torch.testing.assert_close(during[name], value)
+    assert all(parameter.requires_grad for parameter in classifier.net.parameters())
