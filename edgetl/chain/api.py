@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgetl.chain.choosing import settled
 from edgetl.chain.plan import plan, plan_finetuning, plan_verb
 from edgetl.chain.preflight import check
 from edgetl.chain.running import execute
@@ -42,8 +43,8 @@ def run(
         EdgetlError: Anything else a user can act on; nothing half-written is left.
     """
     place = Path(out) if out is not None else default_out(recipe, recipe.student.model)
-    planned = plan(recipe, place, stages)
-    heard = reporter or Reporter()
+    heard, wanted = reporter or Reporter(), tuple(stages)
+    planned = settled(recipe, place, heard, lambda known: plan(known, place, wanted))
     check(planned, heard, force=force)
     return execute(planned, heard)
 
@@ -55,7 +56,7 @@ def run_finetuning(recipe: Recipe, out: Path, reporter: Reporter, *, force: bool
         ConfigError: The recipe asks for pruning, which is for students.
         EdgetlError: Anything else a user can act on.
     """
-    planned = plan_finetuning(recipe, out)
+    planned = settled(recipe, out, reporter, lambda known: plan_finetuning(known, out))
     check(planned, reporter, force=force)
     return execute(planned, reporter)
 

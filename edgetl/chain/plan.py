@@ -6,6 +6,7 @@ Checking, estimating, printing and running all use the same plan.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgetl.chain.stages import CHAIN, STAGES
 from edgetl.errors import ConfigError, RunFolderError
@@ -15,7 +16,10 @@ from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.folder import RunFolder, run_folders
 from edgetl.runs.manifest import Role
 
-__all__ = ["Parent", "PlannedRun", "plan", "plan_finetuning", "plan_verb", "selection"]
+__all__ = ["AUTO", "Parent", "PlannedRun", "plan", "plan_finetuning", "plan_verb", "selection"]
+
+AUTO = "auto"
+"""The teacher's name in a recipe that leaves open which network it is; `chain.choosing` settles that before a plan."""
 
 _TEACHER, _UNPRUNED, _ASSISTANT = "teacher", "unpruned", "assistant"
 """Names of the run folders inside the student's; a run's purpose is its role, whatever its folder is called."""
@@ -42,6 +46,9 @@ class PlannedRun:
     parents: tuple[Parent, ...] = ()
     is_main: bool = True
     """Whether this is the run that was asked for, rather than one that it needs."""
+
+    choice: dict[str, Any] | None = None
+    """How its network was chosen, for the manifest, if the recipe left that open."""
 
     @property
     def title(self) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgetl.chain.plan import PlannedRun
+from edgetl.chain.plan import AUTO, PlannedRun
 from edgetl.chain.stages import STAGES, extras_of
 from edgetl.devices.profiles import find_target
 from edgetl.errors import RunFolderError
 from edgetl.export.formats import chosen_formats
+from edgetl.recipe.fields import Recipe
 from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.folder import RunFolder
 from edgetl.runs.installed import require
@@ -45,6 +46,8 @@ def _check_installed(run: PlannedRun) -> None:
     for name in run.stages:
         for extra in extras_of(STAGES[name], formats):
             require(extra)
+    if run.kind in run.stages and run.network.strategy == "lora":
+        require("lora")
 
 
 def _check_data(run: PlannedRun) -> None:
@@ -55,14 +58,23 @@ def _check_data(run: PlannedRun) -> None:
 
 
 def _check_network(run: PlannedRun, plan: Sequence[PlannedRun], reporter: Reporter) -> None:
+    from edgetl.train.checking import check_strategy
     from edgetl.zoo.build import check_obtainable
 
+    if run.network.model == AUTO:  # a dry run: nobody knows yet which network it will be
+        return
     if not _is_made_by(plan, run.network):
         check_obtainable(run.network, reporter)
+        check_strategy(run.network, run.section, _image_size(run.recipe, run.section))
     if "prune" in run.stages:
         from edgetl.prune.eligible import check_prunable
 
         check_prunable(run.recipe, find_target(run.recipe.target))
+
+
+def _image_size(recipe: Recipe, section: str) -> int | str:
+    own = recipe.student.image_size if section == "student" else "auto"
+    return recipe.data.image_size if own == "auto" else own
 
 
 def _is_made_by(plan: Sequence[PlannedRun], model: ModelConfig) -> bool:

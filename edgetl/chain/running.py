@@ -171,6 +171,7 @@ def _facts(planned: PlannedRun) -> dict[str, Any]:
         "role": planned.role,
         "parents": [{"role": parent.role, "run": _place(parent.folder, planned.folder)} for parent in planned.parents],
         "recipe": planned.recipe.model_dump(mode="json"),
+        **({"choice": planned.choice} if planned.choice else {}),
     }
 
 

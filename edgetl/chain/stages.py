@@ -233,9 +233,19 @@ _EVERY = (
     ),
 )  # fmt: skip
 
-STAGES: dict[str, Stage] = {stage.name: stage for stage in _EVERY}
-CHAIN = tuple(STAGES)
-"""Names of all stages, in order."""
+_PROBE = Stage(
+    "probe",
+    _from("edgetl.train.probing"),
+    recipe=("teacher", "seed", "data.workers"),
+    reads=("data",),
+    roles=_FROM_LABELS,
+    extras=("train",),
+    together=True,
+)
+
+STAGES: dict[str, Stage] = {stage.name: stage for stage in (*_EVERY, _PROBE)}
+CHAIN = tuple(stage.name for stage in _EVERY)
+"""Names of the stages that make a run, in order; 'probe' is only for the candidates of a teacher."""
 
 
 def inputs_of(stage: Stage, context: StageContext, recipe: Recipe, formats: tuple[str, ...]) -> str:

@@ -11,6 +11,8 @@ from edgetl.cli.flags import asked_recipe, recipe_fields
 from edgetl.cli.session import print_plan_and_recipe, session, show, show_forecast, show_stages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgetl.chain.plan import PlannedRun
     from edgetl.recipe.fields import Recipe
 
@@ -117,7 +119,7 @@ def finetune(
         show_stages(asked.teacher, asked.data.image_size if data or recipe else "auto", json)
         raise typer.Exit
     place = out or default_out(asked, asked.teacher.model)
-    _make(plan_finetuning(asked, place), asked, json, print_config, dry_run, force)
+    _make(lambda known: plan_finetuning(known, place), asked, place, json, print_config, dry_run, force)
 
 
 def _make_student(
@@ -133,21 +135,28 @@ def _make_student(
     from edgetl.chain.plan import plan
 
     place = out or default_out(asked, asked.student.model)
-    _make(plan(asked, place, stages), asked, json, print_config, dry_run, force)
+    _make(lambda known: plan(known, place, stages), asked, place, json, print_config, dry_run, force)
 
 
 def _make(
-    planned: "tuple[PlannedRun, ...]", asked: "Recipe", json: bool, print_config: bool, dry_run: bool, force: bool
+    plan_of: "Callable[[Recipe], tuple[PlannedRun, ...]]",
+    asked: "Recipe",
+    place: Path,
+    json: bool,
+    print_config: bool,
+    dry_run: bool,
+    force: bool,
 ) -> None:
     """Print what would run, or run it."""
+    from edgetl.chain.choosing import foreseen, settled
     from edgetl.chain.preflight import check
     from edgetl.chain.running import execute
 
     if print_config:
-        print_plan_and_recipe(planned, asked)
+        print_plan_and_recipe(plan_of(asked), asked)
         raise typer.Exit
-    place = planned[-1].folder
     with session(place, json) as reporter:
+        planned = (foreseen if dry_run else settled)(asked, place, reporter, plan_of)
         check(planned, reporter, force=force)
         if dry_run:
             show_forecast(planned, reporter, json)

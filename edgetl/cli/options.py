@@ -45,7 +45,9 @@ Target = Annotated[str | None, typer.Option(help="Device to export for; 'edgetl 
 Formats = Annotated[str | None, typer.Option("--format", metavar="F,F", help="Any of onnx,tflite,openvino.")]
 Teacher = Annotated[
     str | None,
-    typer.Option(help="Model name, or run folders of trained teachers; several, separated by commas, act as one."),
+    typer.Option(
+        help="Model name, 'auto', or run folders of trained teachers; several, separated by commas, act as one."
+    ),
 ]
 Student = Annotated[str | None, typer.Option(help="Model name: an alias, a timm name or torchvision:NAME.")]
 RecipeFile = Annotated[
@@ -73,7 +75,8 @@ Prune = Annotated[
 Strategy = Annotated[
     str | None,
     typer.Option(
-        metavar="auto|features|partial|gradual|full|lpft", help="How much is trained; 'auto' tries, and keeps the best."
+        metavar="auto|features|partial|gradual|full|lpft|lora",
+        help="How much is trained; 'auto' tries, and keeps the best.",
     ),
 ]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the recipe that would run, and stop.")]

@@ -119,7 +119,8 @@ def check_counts(root: Path, distinct: Mapping[str, int], needed: int) -> None:
         more = f" ({len(few)} classes have too few)" if len(few) > 1 else ""
         raise DataError(
             f"{root}: class {few[0]!r} has {count} distinct readable image{_s(count)}, but needs at least {needed}, "
-            f"one for each split made of them{more}. Add images, or remove the class"
+            f"one for each split made of them{more}. Add images, remove the class, or bring folders train/, val/ and"
+            " test/ of your own"
         )
 
 

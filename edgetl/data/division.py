@@ -115,10 +115,13 @@ def _decided(files: Sequence[ImageFile], splits: Mapping[str, str], missing: Col
 
 
 def _unjudged(files: Sequence[ImageFile], splits: Mapping[str, str], labels: Collection[str]) -> str:
-    """A sentence about classes that the test split lacks, if it does."""
-    lacking = sorted(set(labels) - {file.label for file in files if splits[file.path] == "test"})
-    more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-    return f" No test image is of class {lacking[0]!r}{more}, so no accuracy counts it." if lacking else ""
+    """Sentences about classes that the test or the validation split lacks, if they do."""
+    sentences = []
+    for split, name, so in (("test", "test", "no accuracy counts it"), ("val", "validation", "no choice considers it")):
+        lacking = sorted(set(labels) - {file.label for file in files if splits[file.path] == split})
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        sentences += [f" No {name} image is of class {lacking[0]!r}{more}, so {so}."] if lacking else []
+    return "".join(sentences)
 
 
 def _folder(file: ImageFile) -> str:

@@ -19,7 +19,7 @@ __all__ = [
 
 Loss = Literal["kd", "dkd", "dist", "crd", "feature", "hard"]
 Losses = dict[Loss, Annotated[float, Field(gt=0, le=1000)]]
-Strategy = Literal["auto", "features", "partial", "gradual", "full", "lpft"]
+Strategy = Literal["auto", "features", "partial", "gradual", "full", "lpft", "lora"]
 
 
 class ModelConfig(Section):
@@ -35,10 +35,13 @@ class ModelConfig(Section):
     """'auto' takes strides out of the stem until the last feature map is at least 3 x 3; 'keep' never does."""
 
     strategy: Strategy = "auto"
-    """How much is trained: features, partial, gradual, full, lpft, or auto, which tries (see docs/transfer.md)."""
+    """How much is trained: features, partial, gradual, full, lpft, lora, or auto, which tries (docs/transfer.md)."""
 
     train_from: Annotated[str, BeforeValidator(as_text)] = "auto"
     """First stage that partial and auto train: a name (--list-stages) or how many of the last; 'auto': two thirds."""
+
+    lora_rank: int = Field(8, ge=1, le=256)
+    """Rank of the updates that strategy lora trains, in columns; their factor alpha is twice the rank."""
 
     tuning_epochs: int = Field(8, ge=1, le=10_000)
     """Passes over the training images where the training starts from a fitted head, as in all strategies but full."""
@@ -99,7 +102,7 @@ class TeacherConfig(ModelConfig):
     """The large network, and how it is fine-tuned."""
 
     model: str = "resnet50"
-    """An alias such as resnet50, any timm name, torchvision:NAME, or run folders of trained models, with commas."""
+    """An alias such as resnet50, a timm name, torchvision:NAME, run folders (with commas), or auto, which chooses."""
 
     epochs: int = Field(10, ge=1, le=10_000)
     """Passes over the training images where the whole network is trained with a new head (strategy full)."""

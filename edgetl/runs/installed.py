@@ -14,6 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         *("torch", "torchvision", "timm", "accelerate", "safetensors", "scikit-learn", "scipy", "simplejpeg"),
         "torch-pruning",
     ),
+    "lora": ("peft",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino",),
     "tflite": ("litert-torch", "ai-edge-litert", "flatbuffers", "torchao"),

@@ -118,6 +118,20 @@ class _Lineage(_Open):
     unlabelled_images: int = 0
 
 
+class _Candidate(_Open):
+    model: str
+    weights: str
+    val_top1: Fraction
+    val_images: int = Field(ge=1)
+
+
+class _Choice(_Open):
+    """How a teacher was chosen that the recipe left open."""
+
+    teacher: str
+    candidates: Annotated[list[_Candidate], Field(min_length=1)]
+
+
 class _Manifest(_Strict):
     schema_version: int
     role: Role
@@ -129,6 +143,7 @@ class _Manifest(_Strict):
     contract: _Contract | None = None
     model: _Model | None = None
     lineage: _Lineage = _Lineage()
+    choice: _Choice | None = None
 
     @model_validator(mode="after")
     def _files_belong_together(self) -> "_Manifest":

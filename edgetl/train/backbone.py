@@ -16,6 +16,7 @@ from edgetl.errors import ModelError
 from edgetl.runs.files import hash_of
 from edgetl.runs.stage import StageContext
 from edgetl.train.logistic import Head
+from edgetl.train.pretraining import Pretraining
 from edgetl.train.recording import record
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.cut import Cut
@@ -39,6 +40,9 @@ class Backbone:
     cut: Cut | None = None
     activations: NDArray[np.float16] | None = None
     """`(R, N, ...)` at the cut; a memory map."""
+
+    pretraining: Pretraining | None = None
+    """What the pretrained weights gave beside random ones, if that was looked at."""
 
 
 def record_backbone(

@@ -158,6 +158,8 @@ def _mean_head(features_SD: NDArray[np.float32], targets_SK: NDArray[np.float32]
         weight_KD = _class_means(features_SD, targets_SK)
         # A distance as a linear function: |x - m|^2 = |x|^2 - 2 (x m - |m|^2 / 2); |x|^2 is the same for all classes.
         bias_K = -np.square(weight_KD).sum(1) / 2
+    # What all classes have in common changes no answer, but may be too large for the 16 bits of a stored one.
+    weight_KD, bias_K = weight_KD - weight_KD.mean(0), bias_K - bias_K.mean()
     logits_SK = logits_of(Head(weight_KD, bias_K), features_SD)
     factor = np.float32(scale / max(float((logits_SK - logits_SK.mean(1, keepdims=True)).std()), 1e-12))
     return Head((weight_KD * factor).astype(np.float32), (bias_K * factor).astype(np.float32))

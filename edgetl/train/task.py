@@ -22,7 +22,7 @@ from edgetl.train.trainee import Objective
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.stages import NetworkStage
 
-__all__ = ["LabelTeaching", "Outcome", "Task", "Teaching"]
+__all__ = ["LabelTeaching", "Outcome", "Task", "Teaching", "say_what_is_single"]
 
 
 class Teaching(ABC):
@@ -115,13 +115,14 @@ class Task:
     def folds(self, count: int) -> list[Fold]:
         """What is learned from and judged in a trial: several folds, or the two splits of the data.
 
-        Images without a label judge nothing; a teacher's student learns from them in every fold.
+        Of fewer images than folds each is a fold of its own. Images without a label judge nothing; a teacher's student
+        learns from them in every fold.
         """
         labels, everything = self.labels, np.arange(len(self.grid.samples))
         if not self.crosses:
             return [(self._teaching(everything[: self.learned]), everything[self.learned :])]
         known = np.flatnonzero(labels >= 0)
-        folds = folds_of(labels[known].tolist(), count, seed=self.grid.views.seed)
+        folds = folds_of(labels[known].tolist(), min(count, len(known)), seed=self.grid.views.seed)
         return [(self._teaching(np.setdiff1d(everything, known[judge])), known[judge]) for _, judge in folds]
 
     def _teaching(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -165,3 +166,18 @@ class Outcome:
         kept = kept_record(records)
         assert kept is not None
         return cls(records, kept["val_top1"], val_images, {"strategy": "full", "reason": reason})
+
+
+def say_what_is_single(task: Task) -> None:
+    """Say which classes have a single image to learn from, and what can live with that."""
+    labels = task.labels[task.final]
+    counts = np.bincount(labels[labels >= 0], minlength=len(task.context.contract.labels))
+    single = [label for label, count in zip(task.context.contract.labels, counts, strict=True) if count == 1]
+    if single and task.context.processes.first:
+        named = (
+            f"Class {single[0]!r} has" if len(single) == 1 else f"Classes {single[0]!r} and {len(single) - 1} more have"
+        )
+        task.context.reporter.say(
+            f"{named} one image to learn from. The strategy 'features' can live with that; what trains more of the"
+            " network sees no other image of it."
+        )

@@ -16,8 +16,9 @@ from edgetl.runs.disk import free_bytes
 from edgetl.runs.stage import StageContext
 from edgetl.train.backbone import Backbone, record_backbone
 from edgetl.train.folds import folds_of
-from edgetl.train.strategies import auto, features, gradual, partial
-from edgetl.train.task import Outcome, Task, Teaching
+from edgetl.train.pretraining import look_at_pretraining
+from edgetl.train.strategies import auto, features, gradual, lora, partial
+from edgetl.train.task import Outcome, Task, Teaching, say_what_is_single
 from edgetl.train.training import check_judged
 from edgetl.train.tuning import Tuning, rate_of
 from edgetl.zoo.classifier import Classifier
@@ -59,6 +60,7 @@ def transfer(*tasks: Task) -> Outcome:
         ModelError: There is no stage of the recipe's name, or the network cannot be divided there.
     """
     task = tasks[0]
+    say_what_is_single(task)
     config, contract = task.config, task.context.contract
     strategy = config.strategy
     if strategy == "features":
@@ -67,6 +69,9 @@ def transfer(*tasks: Task) -> Outcome:
         check_judged(config, task.section, is_judged=False)
     if strategy == "gradual":
         return gradual.learn(task, _recorded(task, None), config.tuning_epochs)
+    if strategy == "lora":
+        products = lora.products_of(task)
+        return lora.learn(task, _recorded(task, None), products)
     first = 0 if strategy == "lpft" else _first_stage(task, config)
     tuning = Tuning(first, config.tuning_epochs, rate_of(task))
     at = cut(task.classifier, task.stages, first, contract.height) if first else None
@@ -171,7 +176,11 @@ def _recorded(task: Task, at: Cut | None) -> Backbone:
     """Features of all views, and activations if they are worth their space."""
     if at and not _is_stored(task, at):
         at = None
-    return record_backbone(task.classifier, task.grid, at, task.context, section=task.section, checkpoints=task.name)
+    backbone = record_backbone(
+        task.classifier, task.grid, at, task.context, section=task.section, checkpoints=task.name
+    )
+    pretraining = look_at_pretraining(task, backbone.features_RND[0])
+    return replace(backbone, pretraining=pretraining)
 
 
 def _is_stored(task: Task, at: Cut) -> bool:

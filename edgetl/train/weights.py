@@ -7,6 +7,7 @@ from typing import Any
 from safetensors.torch import save
 
 from edgetl.runs.files import write_atomic
+from edgetl.train.adapters import plain_state
 from edgetl.zoo.classifier import Classifier
 
 __all__ = ["write_weights"]
@@ -24,5 +25,5 @@ def write_weights(file: Path, classifier: Classifier, model: dict[str, Any]) -> 
     """
     # One entry: the library writes several in random order, and equal weights must give equal files.
     header = {name: model[name] for name in _HEADER if name in model}
-    tensors = {name: value.contiguous() for name, value in classifier.net.state_dict().items()}
+    tensors = {name: value.contiguous() for name, value in plain_state(classifier.net).items()}
     write_atomic(file, save(tensors, metadata={"model": json.dumps(header, sort_keys=True)}))

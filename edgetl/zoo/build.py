@@ -23,13 +23,24 @@ from edgetl.zoo.head import start_small
 from edgetl.zoo.names import LibraryModel, resolve
 from edgetl.zoo.small_images import last_grid, remove_strides, strides_to_remove
 from edgetl.zoo.torchvision_ops import ensure_torchvision
-from edgetl.zoo.weights import file_metadata, fit_state, hub_weights, load_weights_file, unavailable, weights_file
+from edgetl.zoo.weights import (
+    file_metadata,
+    file_shapes,
+    fit_state,
+    hub_weights,
+    load_weights_file,
+    misfit,
+    unavailable,
+    weights_file,
+)
 from edgetl.zoo.widths import take_widths
 
-__all__ = ["build_classifier", "check_obtainable", "load_classifier", "native_input"]
+__all__ = ["build_classifier", "build_untrained", "check_obtainable", "load_classifier", "native_input"]
 
 _FILE_ARGUMENTS = {"pad_type"}
 """Arguments of timm that a weights file's header may set; all others are ignored."""
+
+_FEW_CLASSES = 2  # of a network that is only looked at
 
 
 @dataclass(frozen=True)
@@ -48,17 +59,26 @@ def check_obtainable(config: ModelConfig, reporter: Reporter) -> None:
     """Check that a model and its weights are available, before another training that precedes it starts.
 
     Raises:
-        ModelError: No such model or weights file, or the model has nothing that could be dropped.
+        ModelError: No such model or weights file, a file of another model, or nothing that could be dropped.
         WeightsUnavailable: Pretrained weights are not available.
     """
-    model, _path = resolve(config.model), weights_file(config.weights)
+    model, path = resolve(config.model), weights_file(config.weights)
+    if path and not _pruned(path, model):
+        _check_file(model, path)
     if config.weights == "default":
         reporter.say(f"Looking for the pretrained weights of {config.model}")
         fetch = {"timm": hub_weights, "torchvision": _torchvision_state}[model.library]
         fetch(model.name)
     if dropping_arguments(config, model.library):
         size = native_input(config).native_size
-        _create_for_training(config, ModelSpec(model.library, model.name, 2, size), pretrained=False)
+        _create_for_training(config, ModelSpec(model.library, model.name, _FEW_CLASSES, size), pretrained=False)
+
+
+def _check_file(model: LibraryModel, path: Path) -> None:
+    file_metadata(path)
+    net = _create(ModelSpec(model.library, model.name, _FEW_CLASSES, 0), pretrained=False)
+    if problem := misfit(net, file_shapes(path), _FEW_CLASSES, sized=False):
+        raise ModelError(f"{path}: does not fit {model.name}: {problem}. Name the model that it is of")
 
 
 def native_input(config: ModelConfig) -> Preprocessing:
@@ -130,6 +150,27 @@ def build_classifier(
     classifier = Classifier(net, native.mean, native.std)
     classifier.entry = entry
     return classifier, entry
+
+
+def build_untrained(config: ModelConfig, num_classes: int, image_size: int, *, seed: int) -> Classifier:
+    """Build the network of a recipe layer by layer as `build_classifier` does, but with random weights in all of them.
+
+    Args:
+        config: Model, weights whose place the random ones take, and small-image rule.
+        num_classes: Outputs.
+        image_size: Height and width of the input, in pixels.
+        seed: Seeds the weights; the state of the global generator stays as it was.
+    """
+    model, path, native = resolve(config.model), weights_file(config.weights), native_input(config)
+    spec = ModelSpec(model.library, model.name, num_classes, image_size, _arguments(model, config, image_size))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = _create(spec, pretrained=False)
+    if path and _pruned(path, model):
+        take_widths(net, load_file(path), num_classes)
+    if config.small_images == "auto":
+        strides_to_remove(net, image_size)
+    return Classifier(net, native.mean, native.std)
 
 
 def load_classifier(folder: RunFolder) -> Classifier:

@@ -83,7 +83,10 @@ def find_stage(stages: Sequence[NetworkStage], name: str, model: str) -> int:
     names = [stage.name for stage in stages]
     if name in names:
         return names.index(name)
-    raise ModelError(f"{model}: has no stage {name!r}. Its stages are {', '.join(names)}; or give how many of the last")
+    raise ModelError(
+        f"{model}: has no stage {name!r}. Its stages are {', '.join(names)}; or give how many of the last, 1 to"
+        f" {len(names)}. The head is trained anyway; for the head alone choose the strategy 'features'"
+    )
 
 
 def units_of(classifier: Classifier, side: int) -> list[Unit]:

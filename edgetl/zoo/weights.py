@@ -1,6 +1,7 @@
 """Pretrained weights: finding them, and fitting them to a network."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,21 @@ from torch import nn
 from edgetl.errors import ModelError, WeightsUnavailable
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 
-__all__ = ["file_metadata", "fit_state", "hub_weights", "load_weights_file", "unavailable", "weights_file"]
+__all__ = [
+    "cached_weights",
+    "file_metadata",
+    "file_shapes",
+    "fit_state",
+    "hub_weights",
+    "load_weights_file",
+    "misfit",
+    "unavailable",
+    "weights_file",
+]
+
+
+_SHOWN = 3
+_SIZED = ("pos_embed", "rel_pos", "relative_position", "attn_mask")
 
 
 def weights_file(weights: str) -> Path | None:
@@ -66,23 +81,70 @@ def fit_state(net: nn.Module, state: dict[str, torch.Tensor], origin: str, num_c
         ModelError: Anything but the head is missing, superfluous, or of another shape.
     """
     wanted = net.state_dict()
-    head = {k for k, v in wanted.items() if k in state and v.shape != state[k].shape and v.shape[:1] == (num_classes,)}
-    misfits = [k for k in wanted if k in state and k not in head and wanted[k].shape != state[k].shape]
-    missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
-    extra = [k for k in state if k not in wanted]
-    for problem, keys in (("other shapes", misfits), ("missing", missing), ("not part of the model", extra)):
-        if keys:
-            raise ModelError(f"{origin}: does not fit the model: {len(keys)} tensors {problem}, such as {keys[0]}")
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    if problem := misfit(net, found, num_classes):
+        raise ModelError(f"{origin}: does not fit the model: {problem}")
+    head = {name for name, value in wanted.items() if name in state and tuple(value.shape) != found[name]}
     # The network's own dictionary has the versions of its modules, which torchvision's MNASNet requires.
     wanted.update({k: v for k, v in state.items() if k not in head})
     net.load_state_dict(wanted)
     return bool(head)
 
 
+def misfit(net: nn.Module, found: Mapping[str, tuple[int, ...]], num_classes: int, *, sized: bool = True) -> str:
+    """How weights differ from what a network needs, the first tensors by name; empty if only the head does.
+
+    Args:
+        net: The network.
+        found: Shapes of the weights.
+        num_classes: Outputs of the network.
+        sized: Whether tensors count whose shape depends on the size of the images, as positions of a transformer.
+    """
+    wanted = {name: tuple(value.shape) for name, value in net.state_dict().items()}
+    differing = [name for name in wanted if name in found and wanted[name] != found[name]]
+    shapes = [
+        f"{name}: {_shape(found[name])} in place of {_shape(wanted[name])}"
+        for name in differing
+        if wanted[name][:1] != (num_classes,) and (sized or not any(part in name for part in _SIZED))
+    ]
+    missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]
+    extra = sorted(set(found) - set(wanted), key=lambda name: (name.endswith("num_batches_tracked"), name))
+    problems = [_counted(shapes, "of other shapes"), _counted(missing, "missing"), _counted(extra, "not part of it")]
+    return ", ".join(filter(None, problems))
+
+
+def _counted(names: list[str], problem: str) -> str:
+    shown = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
+    return f"{len(names)} tensor{'' if len(names) == 1 else 's'} {problem} ({shown})" if names else ""
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "a number"
+
+
+def file_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors of a safetensors file, from its header."""
+    with safe_open(path, "pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no mapping
+
+
 def load_weights_file(net: nn.Module, path: Path, num_classes: int) -> bool:
     """Load a safetensors file into a network; see `fit_state`."""
     file_metadata(path)
     return fit_state(net, load_file(path), str(path), num_classes)
+
+
+def cached_weights(name: str) -> Path | None:
+    """A timm model's pretrained safetensors in the hub's cache; None if they are not there."""
+    ensure_torchvision()
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg is None or not cfg.hf_hub_id:
+        return None
+    cached = try_to_load_from_cache(cfg.hf_hub_id, cfg.hf_hub_filename or "model.safetensors")
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def hub_weights(name: str) -> Path:
@@ -93,15 +155,15 @@ def hub_weights(name: str) -> Path:
     """
     ensure_torchvision()
     import timm
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.utils import logging
 
     cfg = timm.get_pretrained_cfg(name)
     if cfg is None or not cfg.hf_hub_id:
         raise unavailable(name, ValueError("timm has none for this model"))
     file = cfg.hf_hub_filename or "model.safetensors"
-    if isinstance(cached := try_to_load_from_cache(cfg.hf_hub_id, file), str):
-        return Path(cached)
+    if cached := cached_weights(name):
+        return cached
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # only the final failure concerns the user, not the retries
     try:
         return Path(hf_hub_download(cfg.hf_hub_id, file))

@@ -69,7 +69,7 @@ def test_a_class_too_small_to_split(refusal, pets, paint):
         shutil.copy(file, file.with_name(f"copy{copy}.png"))
     assert refusal(pets) == (
         "ROOT: class 'bird' has 1 distinct readable image, but needs at least 3, one for each split made of them. "
-        "Add images, or remove the class"
+        "Add images, remove the class, or bring folders train/, val/ and test/ of your own"
     )
 
 

@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 
 from edgetl.errors import ModelError
 from edgetl.recipe.networks import ModelConfig
-from edgetl.zoo.build import build_classifier, native_input
+from edgetl.runs.reporter import Reporter
+from edgetl.zoo.build import build_classifier, check_obtainable, native_input
 
 
 def network(classes, seed=0, model="test_resnet", weights="none"):
@@ -65,15 +66,36 @@ def test_a_header_of_our_own_states_how_the_network_was_made(tmp_path):
 def test_a_file_of_another_model_names_a_tensor_and_the_problem(five_classes):
     with pytest.raises(ModelError) as caught:
         network(5, model="test_efficientnet", weights=five_classes[1])
-    assert str(caught.value) == f"{five_classes[1]}: does not fit the model: 4 tensors other shapes, such as bn1.weight"
+    assert str(caught.value) == (
+        f"{five_classes[1]}: does not fit the model: 4 tensors of other shapes (bn1.weight: 32 in place of 24,"
+        " bn1.bias: 32 in place of 24, bn1.running_mean: 32 in place of 24, ...), 71 tensors missing (conv_stem.weight,"
+        " blocks.0.0.conv.weight, blocks.0.0.bn1.weight, ...), 87 tensors not part of it (conv1.0.weight,"
+        " conv1.1.bias, conv1.1.running_mean, ...)"
+    )
+
+
+def test_a_file_of_another_model_is_refused_before_anything_is_trained(five_classes):
+    with pytest.raises(ModelError, match=r"does not fit test_vit: 80 tensors missing .* Name the model that it is of$"):
+        check_obtainable(ModelConfig(model="test_vit", weights=str(five_classes[1])), Reporter())
+    check_obtainable(ModelConfig(model="test_resnet", weights=str(five_classes[1])), Reporter())
+
+
+def test_positions_of_another_image_size_are_no_reason_to_refuse_early(tmp_path):
+    config = ModelConfig(model="test_vit", weights="none", small_images="keep")
+    state = build_classifier(config, 5, 32, seed=0)[0].net.state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "vit.safetensors")
+    check_obtainable(ModelConfig(model="test_vit", weights=str(tmp_path / "vit.safetensors")), Reporter())
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda state: state | {"more": torch.zeros(1)}, "1 tensors not part of the model, such as more"),
-        (lambda state: state | {"bn1.bias": torch.zeros(7)}, "1 tensors other shapes, such as bn1.bias"),
-        (lambda state: {k: v for k, v in state.items() if k != "fc.bias"}, "1 tensors missing, such as fc.bias"),
+        (lambda state: state | {"more": torch.zeros(1)}, r"1 tensor not part of it \(more\)"),
+        (
+            lambda state: state | {"bn1.bias": torch.zeros(7)},
+            r"1 tensor of other shapes \(bn1.bias: 7 in place of 32\)",
+        ),
+        (lambda state: {k: v for k, v in state.items() if k != "fc.bias"}, r"1 tensor missing \(fc.bias\)"),
     ],
 )
 def test_nothing_but_the_head_may_differ(five_classes, change, problem):

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from edgetl.train.backbone import Backbone, put_head
 from edgetl.train.logistic import Head, logits_of
+from edgetl.train.pretraining import Pretraining
 from edgetl.train.probe import Examples, Probe, fit_probe, refit
 from edgetl.train.task import Outcome, Task
 
@@ -22,6 +23,8 @@ class Champion:
     task: Task
     examples: Examples
     probe: Probe
+    pretraining: Pretraining | None = None
+    """What the pretrained weights gave beside random ones."""
 
     def head(self, learn_N: NDArray[np.int64]) -> Head:
         """The probe's head, fitted on some images."""
@@ -45,7 +48,8 @@ class Champion:
         """The entry of the manifest."""
         probe = self.probe
         found = {"head": probe.kind, "views": probe.views, "val_top1": probe.top1, "val_images": len(probe.right_N)}
-        return {"strategy": strategy, "reason": reason, "probe": found}
+        beside = self.pretraining.figures() if self.pretraining else {}
+        return {"strategy": strategy, "reason": reason, "probe": found | beside}
 
 
 def probed(task: Task, backbone: Backbone) -> Champion:
@@ -58,7 +62,7 @@ def probed(task: Task, backbone: Backbone) -> Champion:
     with task.context.reporter.library("fitting the head"):
         # Heads of two processes could differ in the last digit, and then their networks would drift apart.
         probe: Probe = processes.agree(fit_probe(examples, task.folds(_FOLDS)) if processes.first else None)
-    return Champion(task, examples, probe)
+    return Champion(task, examples, probe, backbone.pretraining)
 
 
 def learn(task: Task, backbone: Backbone) -> Outcome:
