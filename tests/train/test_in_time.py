@@ -1,6 +1,5 @@
 """A training that is planned to fit a time: what is planned is done, kept, and said."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from heard import Heard
 from edgetl.data.store import ArrayStore
 from edgetl.errors import ConfigError
 from edgetl.runs.folder import RunFolder
+from edgetl.train.in_time import as_planned
 
 
 @pytest.fixture
@@ -50,13 +50,6 @@ def test_much_time_buys_the_most_and_the_manifest_says_so(learn):
     assert "More time would not be used." in heard.lines
 
 
-def test_a_training_in_full_is_planned_by_its_epochs(learn):
-    run, _ = learn(60.0, strategy="features", tuning_epochs=1)
-    assert (planned(run)["strategy"], planned(run)["epochs"]) == ("features", 0)
-    _, heard = learn(0.0, "untimed", strategy="features")
-    assert any(line.startswith("Expected time: 0 s (features") or "Expected time: " in line for line in heard.lines)
-
-
 def test_too_little_time_is_refused_with_the_least_that_would_do(learn, tmp_path):
     with pytest.raises(ConfigError) as caught:
         learn(1e-4)
@@ -89,16 +82,20 @@ def test_a_stopped_run_goes_on_with_its_plan(learn, monkeypatch):
     assert "finetune: nothing has changed" in heard.lines
 
 
-def test_another_plan_does_not_go_on_where_a_stopped_one_was(learn, monkeypatch, tmp_path):
-    """Somebody deletes or edits the plan of a stopped run: its trials and checkpoints are of another training."""
-    first, _ = learn(60.0, "first", strategy="partial")
-    (plan,) = (tmp_path / "first" / ".plan").iterdir()
-    stated = json.loads(plan.read_bytes())
-    plan.write_text(json.dumps(stated | {"epochs": 2, "views": 4}))
-    (tmp_path / "first" / "model.safetensors").write_bytes(b"gone")
-    again, _ = learn(60.0, "first", strategy="partial")
-    assert len(again.file("metrics.jsonl").read_text().splitlines()) == 2
-    assert again.weights_sha256 != first.weights_sha256
+def test_what_another_plan_left_is_not_gone_on_with(learn, tmp_path):
+    """Checkpoints and trials are known by the hash of the inputs, which are the same for both."""
+    run, _ = learn(0.0, strategy="features")
+    context = small_run.context(run, tmp_path)
+    plan = {"strategy": "partial", "views": 4, "epochs": 4}
+    four = as_planned(context, "teacher", plan)
+    assert (four.recipe.teacher.strategy, four.recipe.teacher.views, four.recipe.teacher.tuning_epochs) == (
+        "partial",
+        4,
+        4,
+    )
+    assert len({context.inputs, four.inputs, as_planned(context, "teacher", plan | {"epochs": 5}).inputs}) == 3
+    full = as_planned(context, "teacher", {"strategy": "full", "views": 0, "epochs": 5}).recipe.teacher
+    assert (full.strategy, full.views, full.epochs) == ("full", "auto", 5)
 
 
 def test_without_a_time_the_bound_of_a_trial_is_said_as_one(learn):
@@ -106,7 +103,7 @@ def test_without_a_time_the_bound_of_a_trial_is_said_as_one(learn):
     (said,) = [line for line in heard.lines if line.startswith("Expected time: ")]
     assert said.startswith("Expected time: up to ")
     assert all(part in said for part in ("features", "trial", "training", "test"))
-    _, heard = learn(0.0, "partial", strategy="partial", tuning_epochs=1)
+    _, heard = learn(0.0, "features", strategy="features")
     (said,) = [line for line in heard.lines if line.startswith("Expected time: ")]
     assert "up to" not in said
 
