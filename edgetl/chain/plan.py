@@ -4,7 +4,7 @@ Checking, estimating, printing and running all use the same plan.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,12 @@ class PlannedRun:
     """The stages to run there, in order; empty for a run that is used as it is."""
 
     parents: tuple[Parent, ...] = ()
+    earlier: tuple[Path, ...] = ()
+    """Folders of the trainings before it that are part of the plan."""
+
+    later: tuple[Recipe, ...] = ()
+    """Recipes of the students that are made after it; all share the recipe's time."""
+
     is_main: bool = True
     """Whether this is the run that was asked for, rather than one that it needs."""
 
@@ -96,7 +102,7 @@ def plan(recipe: Recipe, out: Path, stages: Iterable[str] = CHAIN) -> tuple[Plan
         stages: Names from `CHAIN`; the results of earlier stages are used as they are.
 
     Raises:
-        ConfigError: The recipe asks for pruning, but the student has only one epoch.
+        ConfigError: The recipe asks for pruning, but the student has only one epoch, or a time is to be planned.
         RunFolderError: A given teacher is not trained.
     """
     given = set(stages)
@@ -107,6 +113,9 @@ def plan(recipe: Recipe, out: Path, stages: Iterable[str] = CHAIN) -> tuple[Plan
     assistants = _assistants(recipe, out, chosen, teachers)
     parents = tuple(Parent(run.role, run.folder) for run in assistants[-1:] or teachers)
     runs = [*teachers, *assistants]
+    if is_asked(recipe) and recipe.train_minutes:
+        hint = "Leave one of the two out."
+        raise ConfigError("train_minutes", "no time is planned for a student that is pruned in between", hint=hint)
     if is_asked(recipe):
         early = before(recipe)
         first = PlannedRun("unpruned", out / _UNPRUNED, early, _for("unpruned", chosen, early), parents, is_main=False)
@@ -116,7 +125,8 @@ def plan(recipe: Recipe, out: Path, stages: Iterable[str] = CHAIN) -> tuple[Plan
     own = _for("student", chosen, recipe)
     if own and not _stops_before_student(teachers, own):
         runs.append(PlannedRun("student", out, recipe, own, parents))
-    return tuple(runs)
+    students = [*(run.recipe for run in assistants), recipe]
+    return tuple(_in_company(run, teachers, assistants, students) for run in runs)
 
 
 def plan_finetuning(recipe: Recipe, out: Path) -> tuple[PlannedRun, ...]:
@@ -143,6 +153,18 @@ def plan_verb(folder: RunFolder, recipe: Recipe, stages: Sequence[str]) -> tuple
             )
     parents = tuple(Parent(entry["role"], folder.path / entry["run"]) for entry in folder.manifest["parents"])
     return (PlannedRun(role, folder.path, recipe, ordered, parents),)
+
+
+def _in_company(
+    run: PlannedRun, teachers: Sequence[PlannedRun], assistants: Sequence[PlannedRun], students: Sequence[Recipe]
+) -> PlannedRun:
+    """A run with the trainings of the plan before and after it, none of which is given."""
+    trained = [each for each in (*teachers, *assistants) if each.stages]
+    place = next((number for number, each in enumerate(assistants) if each.folder == run.folder), len(assistants))
+    if run.role == "teacher":
+        return replace(run, later=tuple(students))
+    earlier = tuple(each.folder for each in trained if each.role == "teacher" or each in assistants[:place])
+    return replace(run, earlier=earlier, later=tuple(students[place + 1 :]))
 
 
 def _said(role: Role) -> str:

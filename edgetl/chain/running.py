@@ -30,6 +30,7 @@ from edgetl.runs.words import accuracy
 __all__ = ["Setting", "execute", "setting_of"]
 
 _FULL_DISK_BYTES = 1 << 20
+_OF_LATER = ("student",)
 _NEED_TEACHERS = {"data", "distill", "control"}
 
 
@@ -87,6 +88,8 @@ def setting_of(planned: PlannedRun, reporter: Reporter) -> Setting:
         reporter=reporter,
         inputs="",
         teachers=_teachers_of(planned),
+        earlier=tuple(run for path in planned.earlier if (run := RunFolder.find(path))),
+        later=tuple(narrowed(recipe, _OF_LATER) for recipe in planned.later),
         unpruned=RunFolder.find(unpruned[0]) if unpruned else None,
         processes=launched(),
     )

@@ -122,7 +122,7 @@ _EVERY = (
     Stage(
         "finetune",
         _from("edgetl.train.stage"),
-        recipe=("teacher", *_TRAINING),
+        recipe=("teacher", "train_minutes", *_TRAINING),
         reads=("data",),
         roles=_FROM_LABELS,
         extras=("train",),
@@ -131,7 +131,7 @@ _EVERY = (
     Stage(
         "distill",
         _from("edgetl.distill.stage"),
-        recipe=("student", "distill", *_TRAINING),
+        recipe=("student", "distill", "train_minutes", *_TRAINING),
         reads=("data",),
         roles=_FROM_TEACHER,
         extras=("train",),

@@ -31,14 +31,17 @@ def recipe_fields(**given: Any) -> dict[str, Any]:
     Raises:
         ConfigError: A flag says something impossible.
     """
-    from edgetl.recipe.presets import preset_values, read_losses
+    from edgetl.recipe.presets import preset_values, read_losses, read_minutes
     from edgetl.runs.folder import run_folders
 
     preset, loss, control = (given.pop(name, None) for name in ("preset", "loss", "control"))
+    time = given.pop("time", None)
     flags = preset_values(preset) if preset else {}
     flags |= {_PLACES.get(name, name): value for name, value in given.items() if value is not None}
     if loss:
         flags["distill.loss"] = read_losses(loss)
+    if time is not None:
+        flags["train_minutes"] = read_minutes(time)
     if control:
         flags["control.seeds"] = _CONTROL_SEEDS
     weights = flags.pop("weights", None)

@@ -8,7 +8,7 @@ import typer
 from edgetl.cli import options
 from edgetl.cli.app import app
 from edgetl.cli.flags import asked_recipe, recipe_fields
-from edgetl.cli.session import print_plan_and_recipe, session, show, show_forecast, show_stages
+from edgetl.cli.session import print_plan_and_recipe, session, show, show_forecast, show_rate, show_stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,7 @@ def run(
     unlabelled: options.Unlabelled = None,
     control: options.Control = False,
     prune: options.Prune = None,
+    time: options.Time = None,
     target: options.Target = None,
     formats: options.Formats = None,
     out: options.Out = None,
@@ -51,7 +52,7 @@ def run(
 
     flags = recipe_fields(
         data=data, teacher=teacher, student=student, weights=weights, target=target, formats=formats, seed=seed,
-        preset=preset, loss=loss, unlabelled=unlabelled, control=control, prune=prune,
+        preset=preset, loss=loss, unlabelled=unlabelled, control=control, prune=prune, time=time,
     )  # fmt: skip
     asked = asked_recipe(recipe, flags, settings)
     _make_student(asked, out, selection(first, last), json, print_config, dry_run, force)
@@ -69,6 +70,7 @@ def distill(
     unlabelled: options.Unlabelled = None,
     control: options.Control = False,
     prune: options.Prune = None,
+    time: options.Time = None,
     out: options.Out = None,
     seed: options.Seed = None,
     settings: options.Set = None,
@@ -85,7 +87,7 @@ def distill(
     """
     flags = recipe_fields(
         data=data, teacher=teacher, student=student, weights=weights, seed=seed,
-        preset=preset, loss=loss, unlabelled=unlabelled, control=control, prune=prune,
+        preset=preset, loss=loss, unlabelled=unlabelled, control=control, prune=prune, time=time,
     )  # fmt: skip
     asked = asked_recipe(recipe, flags, settings)
     _make_student(asked, out, ("data", "finetune", "distill", "control"), json, print_config, dry_run, force)
@@ -98,8 +100,12 @@ def finetune(
     data: options.Data = None,
     weights: options.Weights = None,
     strategy: options.Strategy = None,
+    time: options.Time = None,
     list_stages: Annotated[
         bool, typer.Option("--list-stages", help="Print the network's stages, any of which 'partial' can start at.")
+    ] = False,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Suggest a learning rate by a short range test, and train nothing.")
     ] = False,
     out: options.Out = None,
     seed: options.Seed = None,
@@ -113,12 +119,15 @@ def finetune(
     from edgetl.chain.api import default_out
     from edgetl.chain.plan import plan_finetuning
 
-    flags = recipe_fields(data=data, teacher=model, teacher_weights=weights, strategy=strategy, seed=seed)
+    flags = recipe_fields(data=data, teacher=model, teacher_weights=weights, strategy=strategy, time=time, seed=seed)
     asked = asked_recipe(recipe, flags, settings)
     if list_stages:
         show_stages(asked.teacher, asked.data.image_size if data or recipe else "auto", json)
         raise typer.Exit
     place = out or default_out(asked, asked.teacher.model)
+    if find_rate:
+        show_rate(asked, place, json, force)
+        raise typer.Exit
     _make(lambda known: plan_finetuning(known, place), asked, place, json, print_config, dry_run, force)
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Student",
     "Target",
     "Teacher",
+    "Time",
     "Unlabelled",
     "Weights",
 ]
@@ -78,6 +79,10 @@ Strategy = Annotated[
         metavar="auto|features|partial|gradual|full|lpft|lora",
         help="How much is trained; 'auto' tries, and keeps the best.",
     ),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(metavar="5m|90s|1h30m", help="Time for all training on this machine, which is planned to fit."),
 ]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the recipe that would run, and stop.")]
 DryRun = Annotated[

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgetl.runs.folder import RunFolder
     from edgetl.runs.reporter import Reporter
 
-__all__ = ["print_plan_and_recipe", "session", "show", "show_forecast", "show_stages"]
+__all__ = ["print_plan_and_recipe", "session", "show", "show_forecast", "show_rate", "show_stages"]
 
 _INTERRUPTED = 130
 _CLASSES = 2  # of a network whose stages are listed; they are the same for any number
@@ -84,6 +84,22 @@ def show_forecast(planned: "Sequence[PlannedRun]", reporter: "Reporter", json: b
         print_json({"forecast": [each.to_dict() for each in found]})
     else:
         print_forecast(found)
+
+
+def show_rate(asked: "Recipe", place: Path, json: bool, force: bool) -> None:
+    """Test learning rates, and show which one is suggested and how to use it."""
+    from edgetl.chain.finding import RATES_PLOT, run_find_rate
+    from edgetl.cli.terminal import print_json
+
+    with session(place, json) as reporter:
+        found = run_find_rate(asked, place, reporter, force=force)
+    if json:
+        print_json({"run": str(place), **found})
+    elif found["suggested"] is None:
+        print(f"No learning rate is suggested: {found['reason']}. Plot: {place / RATES_PLOT}")
+    else:
+        print(f"Suggested learning rate: {found['suggested']:.2g}, {found['reason']}. Plot: {place / RATES_PLOT}")
+        print(f"Use it with --set teacher.learning_rate={found['suggested']:.2g}")
 
 
 def show_stages(config: "TeacherConfig", image_size: int | str, json: bool) -> None:

@@ -25,6 +25,7 @@ from edgetl.runs.files import write_atomic
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.balance import balance_of
 from edgetl.train.evaluation import evaluate
+from edgetl.train.in_time import as_planned
 from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Training, fit
 from edgetl.train.transfer import transfer
@@ -38,6 +39,7 @@ _NAME = "control"
 
 def run(context: StageContext) -> StageResult:
     """Train `recipe.control.seeds` students with and without the teacher; writes `control.json`."""
+    context = as_planned(context, "student", (context.folder.stage("distill") or {}).get("planned", {}))
     first = context.recipe.seed
     seeds = range(first, first + context.recipe.control.seeds)
     in_full = why_in_full(*_student(context, first), read_index(context.folder), context)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from edgetl.data.grid import ViewGrid
 from edgetl.data.index import ImageIndex
 from edgetl.distill.answers import Answers, answer_stores, teachers_view, write_answers
 from edgetl.distill.lesson import feature_width, precision_of
@@ -17,8 +18,7 @@ from edgetl.train.task import LabelTeaching, Task
 from edgetl.train.transfer import MOST_IMAGES, grid_of, open_task
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["tasks_of", "why_in_full"]
-
+__all__ = ["tasks_of", "views_of", "why_in_full"]
 
 _MIXUP = 0.5
 """Largest share of another image in every second view.
@@ -45,6 +45,13 @@ def why_in_full(student: Classifier, model: dict[str, Any], index: ImageIndex, c
     return ""
 
 
+def views_of(index: ImageIndex, context: StageContext) -> ViewGrid:
+    """The views that a student learns from which starts from its probe."""
+    recipe = context.recipe
+    mixup = _MIXUP if recipe.distill.mixup == "auto" else recipe.distill.mixup
+    return grid_of(index, context, recipe.student.views, mixup=mixup)
+
+
 def tasks_of(
     student: Classifier,
     teachers: Sequence[Teacher],
@@ -67,8 +74,7 @@ def tasks_of(
     Raises:
         EnvironmentFault: The answers do not fit on the disk.
     """
-    recipe = context.recipe
-    grid = grid_of(index, context, mixup=_MIXUP if recipe.distill.mixup == "auto" else recipe.distill.mixup)
+    recipe, grid = context.recipe, views_of(index, context)
     width, precision = feature_width(teachers, context), precision_of(context)
     asked = teachers_view(grid, teachers)
     stores = tuple(answer_stores(t, asked, context, precision=precision, feature_width=width) for t in teachers)

@@ -1,18 +1,23 @@
 """Train the student on the teachers' answers to the same pixels that it sees."""
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from edgetl.data.index import ImageIndex, read_index
 from edgetl.distill.estimate import say_what_to_expect
-from edgetl.distill.lesson import open_lesson, teachers_of
-from edgetl.distill.pretrained import tasks_of, why_in_full
+from edgetl.distill.lesson import open_lesson, precision_of, teachers_of
+from edgetl.distill.pretrained import tasks_of, views_of, why_in_full
 from edgetl.distill.teacher import Ensemble, Teacher
+from edgetl.distill.visits import view_count
 from edgetl.runs.folder import RunFolder
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.balance import balance_of, say_balance
 from edgetl.train.evaluation import evaluate
+from edgetl.train.in_time import Teachers, in_time, subject_of
+from edgetl.train.measuring import Subject, answering_seconds
 from edgetl.train.task import Outcome
 from edgetl.train.trained import write_trained
 from edgetl.train.transfer import transfer
@@ -24,7 +29,8 @@ __all__ = ["run"]
 
 def run(context: StageContext) -> StageResult:
     """Distill `context.teachers` into `recipe.student`; writes `model.safetensors` and `metrics.jsonl`."""
-    recipe, contract, index = context.recipe, context.contract, read_index(context.folder)
+    start, index = time.perf_counter(), read_index(context.folder)
+    recipe, contract = context.recipe, context.contract
     with context.reporter.library("building the model"):
         teachers = teachers_of(context)
         student, model = build_classifier(recipe.student, len(contract.labels), contract.height, seed=recipe.seed)
@@ -33,13 +39,35 @@ def run(context: StageContext) -> StageResult:
     for line in (say_balance(balance, recipe.student, index, "student"), _unmixed(context)):
         if line and context.processes.first:
             context.reporter.say(line)
-    if why := why_in_full(student, model, index, context):
+    why = why_in_full(student, model, index, context)
+    subject = subject_of(student, recipe.student, "full" if why else recipe.student.strategy, index, context)
+    if not why:
+        subject = replace(subject, views=views_of(index, context).views)
+    is_timed = context.processes.first and (recipe.train_minutes or not why)
+    asked = _asked(teachers, subject, context) if is_timed else Teachers()
+    context, plan = in_time(subject, context, "student", asked, time.perf_counter() - start)
+    if why:
         outcome = _trained_in_full(student, context, why)
     else:
         outcome = transfer(*tasks_of(student, teachers, index, context, name="distill", seed=recipe.seed))
     if context.processes.first:
         context.reporter.say(f"Chosen: {outcome.learned['strategy']}, since {outcome.learned['reason']}.")
-    return write_trained(student, model, outcome, index, context, _lineage(teachers, index, context), balance=balance)
+    return write_trained(
+        student, model, outcome, index, context, _lineage(teachers, index, context), balance=balance, plan=plan
+    )
+
+
+def _asked(teachers: Sequence[Teacher], subject: Subject, context: StageContext) -> Teachers:
+    """What asking the teachers costs."""
+    recipe, index, half = context.recipe, subject.index, precision_of(context) == "bf16"
+    learned = len(index.split("train")) + len(index.split("unlabelled"))
+    answer_s = 0.0
+    for teacher in teachers:
+        own = teacher.run.contract
+        views = replace(subject.views, contract=own)
+        asked = replace(subject, classifier=teacher.classifier, contract=own, views=views)
+        answer_s += answering_seconds(asked, context, half=half)
+    return Teachers(answer_s, lambda epochs: view_count(recipe, learned, epochs))
 
 
 def _trained_in_full(student: Classifier, context: StageContext, why: str) -> Outcome:

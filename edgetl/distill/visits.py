@@ -13,11 +13,16 @@ _ENOUGH_VIEWS = 24_000
 """Views of all images together. With fewer, four views of each image cost 2.5 points of top-1 (same benchmark)."""
 
 
-def view_count(recipe: Recipe, images: int) -> int:
+def view_count(recipe: Recipe, images: int, epochs: int | None = None) -> int:
     """Views of each image that the teacher answers; never more than epochs.
 
     With 'auto', no view comes more than eight times, and there are at least 24,000 views in all, if the epochs allow.
+
+    Args:
+        recipe: It may say how many.
+        images: That the teacher answers.
+        epochs: Of the student; the recipe's by default.
     """
-    epochs, asked = recipe.student.epochs, recipe.distill.teacher_views
+    epochs, asked = epochs or recipe.student.epochs, recipe.distill.teacher_views
     wanted = max(math.ceil(epochs / _MOST_VISITS), math.ceil(_ENOUGH_VIEWS / images)) if asked == "auto" else asked
     return min(wanted, epochs)

@@ -122,6 +122,9 @@ class Recipe(Section):
     target: str = "linux-x86"
     """The device, a name that 'edgetl targets' lists or a YAML file of yours."""
 
+    train_minutes: float = Field(0.0, ge=0, le=100_000)
+    """Minutes for all training; strategy, views and epochs are planned to fit (see docs/transfer.md). 0: no limit."""
+
     checkpoint_seconds: float = Field(20.0, ge=0, json_schema_extra=PLACE)
     """Least time between two checkpoints of a training; they take 1/30 of the time at most. 0: after every step."""
 

@@ -1,10 +1,13 @@
-"""Recipes that come with edgetl: the digits, how much training a preset buys, and losses as flags name them."""
+"""Recipes that come with edgetl: the digits, what a preset buys, and losses and times as flags say them."""
 
+import re
 from typing import Any
 
 from edgetl.errors import ConfigError
 
-__all__ = ["digits_recipe", "preset_values", "read_losses"]
+__all__ = ["digits_recipe", "preset_values", "read_losses", "read_minutes"]
+
+_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 # Handwritten digits are 8 x 8 pixels, must not be mirrored, and have no pretrained teacher.
 _DIGITS: dict[str, Any] = {
@@ -61,3 +64,17 @@ def read_losses(text: str) -> dict[str, Any]:
         except ValueError:
             raise ConfigError("--loss", f"expected a number behind {name}=, got {weight!r}") from None
     return weights
+
+
+def read_minutes(text: str) -> float:
+    """Read `90s`, `5m` or `1h30m`, in minutes.
+
+    Raises:
+        ConfigError: It is no such time.
+    """
+    found = _TIME.fullmatch(text.strip())
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    total = 60 * hours + minutes + seconds / 60
+    if not total:
+        raise ConfigError("--time", f"expected a time such as 90s, 5m or 1h30m, got {text!r}")
+    return total

@@ -40,6 +40,12 @@ class StageContext:
     teachers: tuple[RunFolder, ...] = ()
     """Run folders of the teachers, for distillation; several act as an ensemble."""
 
+    earlier: tuple[RunFolder, ...] = ()
+    """Runs of the same plan that were trained before this one; they share the recipe's time."""
+
+    later: tuple[Recipe, ...] = ()
+    """Recipes of the students that are trained after this run, of their network and losses alone."""
+
     unpruned: RunFolder | None = None
     """The run of the student before it was pruned, if it was."""
 

@@ -24,7 +24,7 @@ from edgetl.train.trainee import Trainee, side_of_step
 from edgetl.train.training import Record, Training, check_judged
 from edgetl.zoo.folding import folded_norms
 
-__all__ = ["Record", "Training", "fit"]
+__all__ = ["Record", "Training", "enter_training", "fit"]
 
 
 def fit(classifier: torch.nn.Module, training: Training, context: StageContext) -> list[Record]:
@@ -96,7 +96,7 @@ def _check_memory(trainee: Trainee, training: Training, context: StageContext, d
     image = torch.zeros(side, side, 3, dtype=torch.uint8)
     if stored is not None and not training.takes_pixels:
         image = torch.from_numpy(np.zeros(stored.shape[2:], stored.dtype))
-    _enter_training(trainee, training)
+    enter_training(trainee, training)
     check_batch(
         trainee.classifier,
         image.to(device),
@@ -136,7 +136,7 @@ def _steps(
         if training.takes_pixels:
             total, resize_from = training.total_steps, config.resize_from
             state.trainee.side = side_of_step(step, total, side=side, resize_from=resize_from)
-        _enter_training(model, training)
+        enter_training(model, training)
         with context.reporter.library("training steps"):
             loss = guarded(
                 partial(stepper.step, batch),
@@ -172,7 +172,8 @@ def _folded(trainee: Trainee, training: Training) -> Iterator[None]:
         yield
 
 
-def _enter_training(model: torch.nn.Module, training: Training) -> None:
+def enter_training(model: torch.nn.Module, training: Training) -> None:
+    """Put a network in training mode, all but the batch norms that keep their statistics."""
     model.train()
     if training.keep_norms:
         for module in model.modules():

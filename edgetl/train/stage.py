@@ -1,5 +1,7 @@
 """Fine-tune one network on true labels: how a teacher is made."""
 
+import time
+
 from edgetl.data.dataset import ViewDataset
 from edgetl.data.index import ImageIndex, read_index
 from edgetl.data.loader import Order, worker_count
@@ -10,6 +12,7 @@ from edgetl.runs.words import duration
 from edgetl.train.backbone import is_linear
 from edgetl.train.balance import Balance, balance_of, say_balance
 from edgetl.train.estimate import decoding_seconds, training_seconds
+from edgetl.train.in_time import Teachers, in_time, subject_of
 from edgetl.train.labels import FromLabels
 from edgetl.train.loop import Training, fit
 from edgetl.train.memory import kept_memory
@@ -19,12 +22,12 @@ from edgetl.train.transfer import MOST_IMAGES, grid_of, open_task, transfer
 from edgetl.zoo.build import build_classifier
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["run"]
+__all__ = ["run", "training_in_full", "why_full"]
 
 
 def run(context: StageContext) -> StageResult:
     """Train `recipe.teacher` on the run's data; writes `model.safetensors` and `metrics.jsonl`."""
-    recipe, contract, config = context.recipe, context.contract, context.recipe.teacher
+    start, recipe, contract, config = time.perf_counter(), context.recipe, context.contract, context.recipe.teacher
     index = read_index(context.folder)
     classes = len(contract.labels)
     _check_mixing(context)
@@ -33,19 +36,22 @@ def run(context: StageContext) -> StageResult:
         context.reporter.say(uneven)
     with context.reporter.library("building the model"):
         classifier, model = build_classifier(config, classes, contract.height, seed=recipe.seed)
-    if why := _why_full(classifier, index, context):
+    why = why_full(classifier, index, context)
+    subject = subject_of(classifier, config, "full" if why else config.strategy, index, context)
+    context, plan = in_time(subject, context, "teacher", Teachers(), time.perf_counter() - start)
+    if why:
         outcome = _trained_in_full(classifier, index, context, why, balance)
     else:
         teaching = LabelTeaching(config.label_smoothing, balance)
         title = f"Fine-tuning {config.model}"
-        grid = grid_of(index, context)
+        grid = grid_of(index, context, context.recipe.teacher.views)
         task = open_task(
             classifier, grid, teaching, context, section="teacher", title=title, name="finetune", seed=recipe.seed
         )
         outcome = transfer(task)
     if context.processes.first:
         context.reporter.say(f"Chosen: {outcome.learned['strategy']}, since {outcome.learned['reason']}.")
-    return write_trained(classifier, model, outcome, index, context, balance=balance)
+    return write_trained(classifier, model, outcome, index, context, balance=balance, plan=plan)
 
 
 def _check_mixing(context: StageContext) -> None:
@@ -63,7 +69,7 @@ def _check_mixing(context: StageContext) -> None:
         )
 
 
-def _why_full(classifier: Classifier, index: ImageIndex, context: StageContext) -> str:
+def why_full(classifier: Classifier, index: ImageIndex, context: StageContext) -> str:
     """Why the whole network is trained from the start, with a new head; empty if it is not."""
     config, contract = context.recipe.teacher, context.contract
     if config.strategy == "full":
@@ -77,12 +83,11 @@ def _why_full(classifier: Classifier, index: ImageIndex, context: StageContext) 
     return ""
 
 
-def _trained_in_full(
-    classifier: Classifier, index: ImageIndex, context: StageContext, why: str, balance: Balance
-) -> Outcome:
+def training_in_full(index: ImageIndex, context: StageContext, balance: Balance) -> Training:
+    """The training of a whole network with a new head."""
     recipe, config = context.recipe, context.recipe.teacher
     samples = index.split("train")
-    training = Training(
+    return Training(
         title=f"Fine-tuning {config.model}",
         checkpoints="finetune",
         section="teacher",
@@ -96,6 +101,12 @@ def _trained_in_full(
         objective=FromLabels(config.label_smoothing, balance.loss_weights),
         epochs=config.epochs,
     )
+
+
+def _trained_in_full(
+    classifier: Classifier, index: ImageIndex, context: StageContext, why: str, balance: Balance
+) -> Outcome:
+    training = training_in_full(index, context, balance)
     if context.processes.first:
         _say_what_to_expect(classifier, training, context)
     records = fit(classifier, training, context)

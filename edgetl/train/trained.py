@@ -29,6 +29,7 @@ def write_trained(
     lineage: dict[str, Any] | None = None,
     *,
     balance: Balance = EVEN,
+    plan: dict[str, Any] | None = None,
 ) -> StageResult:
     """Write a trained classifier and score it on the test split.
 
@@ -40,6 +41,7 @@ def write_trained(
         context: The stage's context.
         lineage: Which teachers the weights were learned from, for the manifest.
         balance: Of the training images; where they are uneven, the mean recall of the classes is reported, too.
+        plan: How it was made to fit a time, if it was; `planned` in the record of the stage.
     """
     classifier.to("cpu")
     if context.processes.first:
@@ -53,6 +55,6 @@ def write_trained(
         metrics["test_balanced_top1"] = score.balanced_top1([sample.label for sample in index.split("test")])
     return StageResult(
         metrics=metrics,
-        details={"learned": learned},
+        details={"learned": learned, **({"planned": plan} if plan else {})},
         facts={"model": model, "lineage": lineage or {}},
     )

@@ -23,9 +23,18 @@ from edgetl.train.training import check_judged
 from edgetl.train.tuning import Tuning, rate_of
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.cut import Cut, cut
-from edgetl.zoo.stages import find_stage, stages_of
+from edgetl.zoo.stages import NetworkStage, find_stage, stages_of
 
-__all__ = ["MOST_IMAGES", "grid_of", "open_task", "transfer"]
+__all__ = [
+    "LEAST_STORED",
+    "MOST_IMAGES",
+    "first_stage",
+    "grid_of",
+    "most_views",
+    "open_task",
+    "storable_views",
+    "transfer",
+]
 
 MOST_IMAGES = 20_000
 """Images up to which 'auto' starts from a probe; more are enough to train every layer, and their features are large."""
@@ -42,7 +51,7 @@ _MOST_VIEWS, _ENOUGH_VIEWS = 8, 20_000
 _FOLDS = 4
 """Folds of the probe; those of a trial are two of them each."""
 
-_LEAST_STORED = 4
+LEAST_STORED = 4
 """Views of an image whose activations are stored; with fewer, each epoch decodes new ones."""
 
 _LARGEST_PART = 0.2
@@ -72,7 +81,7 @@ def transfer(*tasks: Task) -> Outcome:
     if strategy == "lora":
         products = lora.products_of(task)
         return lora.learn(task, _recorded(task, None), products)
-    first = 0 if strategy == "lpft" else _first_stage(task, config)
+    first = 0 if strategy == "lpft" else first_stage(task.stages, config)
     tuning = Tuning(first, config.tuning_epochs, rate_of(task))
     at = cut(task.classifier, task.stages, first, contract.height) if first else None
     backbone = _recorded(task, at)
@@ -81,12 +90,15 @@ def transfer(*tasks: Task) -> Outcome:
     return partial.learn(task, backbone, tuning, strategy)
 
 
-def grid_of(index: ImageIndex, context: StageContext, *, mixup: float = 0.0) -> ViewGrid:
+def grid_of(
+    index: ImageIndex, context: StageContext, count: int | Literal["auto"] = "auto", *, mixup: float = 0.0
+) -> ViewGrid:
     """The views that a network learns from: of training images, those without labels, and validation images.
 
     Args:
         index: The images.
         context: The stage's context.
+        count: Augmented views of each image; 'auto' for eight, and fewer of very many images.
         mixup: Largest share of another image in every second view, as a fraction of 1.
     """
     recipe = context.recipe
@@ -102,10 +114,15 @@ def grid_of(index: ImageIndex, context: StageContext, *, mixup: float = 0.0) -> 
         index,
         samples,
         views,
-        max(1, min(_MOST_VIEWS, _ENOUGH_VIEWS // images)),
+        most_views(images) if count == "auto" else count,
         evaluation=True,
         augmented=None if crosses else len(learned),
     )
+
+
+def most_views(images: int, most: int = _MOST_VIEWS) -> int:
+    """Augmented views of each image: `most`, and fewer where there would be more than 20,000 in all."""
+    return max(1, min(most, _ENOUGH_VIEWS // images))
 
 
 def _groups(samples: Sequence[Sample], *, learned: int, seed: int) -> tuple[int, ...]:
@@ -163,11 +180,11 @@ def open_task(
     )
 
 
-def _first_stage(task: Task, config: ModelConfig) -> int:
+def first_stage(stages: Sequence[NetworkStage], config: ModelConfig) -> int:
     """Position of the first stage that is trained."""
     if config.train_from != "auto":
-        return find_stage(task.stages, config.train_from, config.model)
-    costs = [stage.multiply_adds for stage in task.stages]
+        return find_stage(stages, config.train_from, config.model)
+    costs = [stage.multiply_adds for stage in stages]
     enough = [sum(costs[first:]) >= _TRAINED_PART * sum(costs) for first in range(len(costs))]
     return max(first for first, is_enough in enumerate(enough) if is_enough)
 
@@ -188,6 +205,11 @@ def _is_stored(task: Task, at: Cut) -> bool:
     context, grid = task.context, task.grid
     if task.teaching.by_labels and context.recipe.augment.mixes:
         return False
-    size_bytes = 2 * math.prod(at.activation_shape) * grid.rows * len(grid.samples)
-    fits = size_bytes <= _LARGEST_PART * free_bytes(context.folder.path)
-    return grid.view_count >= _LEAST_STORED and bool(context.processes.agree(fits))
+    fits = grid.view_count <= storable_views(at, len(grid.samples), context)
+    return grid.view_count >= LEAST_STORED and bool(context.processes.agree(fits))
+
+
+def storable_views(at: Cut, images: int, context: StageContext) -> int:
+    """Augmented views of each image whose activations fit on the disk, beside those of the plain images."""
+    row_bytes = 2 * math.prod(at.activation_shape) * images
+    return int(_LARGEST_PART * free_bytes(context.folder.path) / row_bytes) - 1

@@ -5,6 +5,8 @@ Kumar et al., arXiv 2202.10054). Batch norms keep their statistics: those of a f
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +23,7 @@ from edgetl.train.loop import Record, Training, fit
 from edgetl.train.optimizer import tuning_learning_rate
 from edgetl.train.task import Task
 
-__all__ = ["Tuning", "rate_of", "right_of", "tried", "tune"]
+__all__ = ["Tuning", "prepared", "rate_of", "right_of", "tried", "tune"]
 
 _BATCH = 64
 _WORST = 1e-2
@@ -50,7 +52,16 @@ def rate_of(task: Task) -> float:
 def tune(
     task: Task, backbone: Backbone, tuning: Tuning, learn_N: NDArray[np.int64], name: str, head: Head | None
 ) -> list[Record]:
-    """Train in place; returns one record per epoch.
+    """Train in place; returns one record per epoch. The arguments are those of `prepared`."""
+    with prepared(task, backbone, tuning, learn_N, name, head) as (network, training):
+        return fit(network, training, task.context)
+
+
+@contextmanager
+def prepared(
+    task: Task, backbone: Backbone, tuning: Tuning, learn_N: NDArray[np.int64], name: str, head: Head | None
+) -> Iterator[tuple[nn.Module, Training]]:
+    """What is trained, with all else frozen while inside, and how.
 
     Args:
         task: The network and its images.
@@ -96,7 +107,7 @@ def tune(
         whole=task.classifier,
     )
     try:
-        return fit(network, training, task.context)
+        yield network, training
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)

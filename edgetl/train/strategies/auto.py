@@ -18,7 +18,7 @@ from edgetl.train.strategies.partial import judged, outcome_of
 from edgetl.train.task import Outcome, Task
 from edgetl.train.tuning import Tuning, tried, tune
 
-__all__ = ["learn"]
+__all__ = ["learn", "trial_visits"]
 
 _HALVES = 2
 _STANDARD_ERRORS = 1.0
@@ -147,3 +147,10 @@ def _say(task: Task, text: str) -> None:
 
 def _share(right_N: NDArray[np.bool_]) -> str:
     return f"{right_N.mean():.1%} of {len(right_N):,}"
+
+
+def trial_visits(images: int, epochs: int) -> int:
+    """Images, each counted once an epoch, that the trial of one teaching on halves trains on at most."""
+    half = images // _HALVES
+    tried_epochs = max(1, epochs // 2) if images > _FEW else epochs
+    return _HALVES * tried_epochs * -(-half // max(1, -(-half // _MOST_TRIED)))

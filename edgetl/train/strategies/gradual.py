@@ -7,12 +7,12 @@ from edgetl.train.strategies.partial import judged, outcome_of
 from edgetl.train.task import Outcome, Task
 from edgetl.train.tuning import Tuning, rate_of, tune
 
-__all__ = ["learn"]
+__all__ = ["DECAY", "learn"]
 
 _PARTS = (0.25, 0.5, 1.0)
 """Stages that are trained in each phase, as fractions of all, from the last."""
 
-_DECAY = 1 / 1.3
+DECAY = 1 / 1.3
 """Factor of the rate from a stage to the one before it; the paper's 1/2.6 is for a fourth as many layers."""
 
 
@@ -24,7 +24,7 @@ def learn(task: Task, backbone: Backbone, epochs: int) -> Outcome:
     for number, part in enumerate(_PARTS):
         first = len(task.stages) - max(1, round(part * len(task.stages)))
         share = max(1, epochs * (number + 1) // len(_PARTS) - epochs * number // len(_PARTS))
-        tuning = Tuning(first, share, rate_of(task), _DECAY)
+        tuning = Tuning(first, share, rate_of(task), DECAY)
         for record in tune(task, backbone, tuning, task.final, f"phase {number + 1}", None if number else head):
             records.append(record | {"epoch": len(records) + 1})
         if number < len(_PARTS) - 1:
