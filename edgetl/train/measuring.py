@@ -79,10 +79,11 @@ def measured(subject: Subject, context: StageContext) -> tuple[Costs, int]:
     """
     with kept_memory(), torch.random.fork_rng():
         decoding_s = subject.decoding_s()
-        images_NHWC, forward_s = _forward(subject)
-        if subject.strategy != "full":  # as features are recorded
-            with folded_norms(subject.classifier, images_NHWC[:1].cpu()):
-                _, forward_s = _forward(subject)
+        if subject.strategy == "full":
+            images_NHWC, forward_s = _forward(subject)
+        else:
+            with folded_norms(subject.classifier, _zeros(1, subject)):  # as features are recorded
+                images_NHWC, forward_s = _forward(subject)
         view_s = _shared(decoding_s, forward_s, subject, context)
         if subject.strategy == "full":
             step_s = _full_step_s(subject)
@@ -113,8 +114,8 @@ def typical_seconds(work: Callable[[], object], clock: Callable[[], float] = tim
 def _forward(subject: Subject) -> tuple[torch.Tensor, float]:
     """Images to time a network with, and its seconds for one of them."""
     device = _device()
-    network, side = subject.classifier.to(device).eval(), subject.contract.height
-    images_NHWC = torch.zeros((_LEAST_IMAGES, side, side, 3), dtype=torch.uint8, device=device)
+    network = subject.classifier.to(device).eval()
+    images_NHWC = _zeros(_LEAST_IMAGES, subject).to(device)
 
     def answer() -> None:
         with torch.inference_mode():
@@ -122,10 +123,14 @@ def _forward(subject: Subject) -> tuple[torch.Tensor, float]:
 
     rough_s = typical_seconds(answer) / _LEAST_IMAGES
     count = max(_LEAST_IMAGES, min(PROBE_IMAGES, int(_LONG_S / rough_s)))
-    images_NHWC = images_NHWC[:1].expand(count, -1, -1, -1).contiguous()
+    images_NHWC = _zeros(count, subject).to(device)
     forward_s = typical_seconds(answer) / count
     subject.classifier.to("cpu")
     return images_NHWC, forward_s
+
+
+def _zeros(count: int, subject: Subject) -> torch.Tensor:
+    return torch.zeros((count, subject.contract.height, subject.contract.width, 3), dtype=torch.uint8)
 
 
 def _with_steps(

@@ -104,3 +104,19 @@ def test_every_stage_can_be_selected():
     assert selection("verify", "bench") == ("verify", "bench")
     with pytest.raises(ConfigError, match=r"^--to: no stage named 'expotr'\. Stages: data, finetune"):
         selection(None, "expotr")
+
+
+def test_networks_that_share_a_time_know_of_each_other():
+    asked = small_run.recipe(train_minutes=5, distill={"assistants": ["resnet18"]})
+    teacher, assistant, student = plan(asked, OUT)
+    assert [recipe.student.model for recipe in teacher.later] == ["resnet18", asked.student.model]
+    assert [recipe.student.model for recipe in assistant.later] == [asked.student.model]
+    assert (teacher.earlier, student.later) == ((), ())
+    assert assistant.earlier == (teacher.folder,)
+    assert student.earlier == (teacher.folder, assistant.folder)
+
+
+def test_no_time_is_planned_around_pruning():
+    asked = small_run.recipe(train_minutes=5, prune={"latency": 0.6})
+    with pytest.raises(ConfigError, match=r"^train_minutes: no time is planned for a student that is pruned"):
+        plan(asked, OUT)
