@@ -67,8 +67,9 @@ def test_targets_are_reachable_from_any_folder(site, tmp_path):
     assert "rpi4" in done.stdout
 
 
-def test_a_missing_extra_is_named_before_anything_is_written(site, tmp_path):
-    done = installed(site, tmp_path, "run")
+@pytest.mark.parametrize("flags", [[], ["--teacher", "auto"]])
+def test_a_missing_extra_is_named_before_anything_is_written(flags, site, tmp_path):
+    done = installed(site, tmp_path, "run", *flags)
     assert done.returncode == 4
     assert done.stderr == "edgetl: torch is not installed. Run: pip install 'edgetl[train]'\n"
     assert list(tmp_path.iterdir()) == []

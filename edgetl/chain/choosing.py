@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgetl.chain.forecast import forecast
 from edgetl.chain.plan import AUTO, PlannedRun
-from edgetl.chain.preflight import check
+from edgetl.chain.preflight import check, check_installed
 from edgetl.chain.running import execute
 from edgetl.errors import ConfigError
 from edgetl.recipe.fields import Recipe
@@ -21,7 +21,9 @@ from edgetl.runs.folder import RunFolder
 from edgetl.runs.processes import launched
 from edgetl.runs.reporter import Advance, Reporter
 from edgetl.runs.words import accuracy
-from edgetl.zoo.at_hand import AtHand, networks_at_hand, places
+
+if TYPE_CHECKING:  # importing networks needs PyTorch, which may not be installed
+    from edgetl.zoo.at_hand import AtHand
 
 __all__ = ["foreseen", "settled"]
 
@@ -30,7 +32,7 @@ _CANDIDATES = "candidates"
 
 @dataclass(frozen=True)
 class _Candidate:
-    network: AtHand
+    network: "AtHand"
     top1: float
     images: int
     multiply_adds: int
@@ -60,7 +62,7 @@ def settled(
     planned = plan_of(recipe)
     if recipe.teacher.model != AUTO or not any(run.role == "teacher" and run.stages for run in planned):
         return planned
-    runs = _candidate_runs(recipe, out, reporter)
+    runs = _candidate_runs(recipe, planned, out, reporter)
     check([run for run, _ in runs], reporter)
     found = [_seen(execute([run], _Quiet(reporter)), network) for run, network in runs]
     best = max(found, key=lambda each: (each.top1, -each.multiply_adds))
@@ -83,18 +85,24 @@ def foreseen(
     planned = plan_of(recipe)
     if recipe.teacher.model != AUTO or not any(run.role == "teacher" and run.stages for run in planned):
         return planned
-    runs = tuple(run for run, _ in _candidate_runs(recipe, out, reporter))
+    runs = tuple(run for run, _ in _candidate_runs(recipe, planned, out, reporter))
     if all(each.state == "current" for each in forecast(runs, reporter)):
         return settled(recipe, out, reporter, plan_of)
     return (*runs, *planned)
 
 
-def _candidate_runs(recipe: Recipe, out: Path, reporter: Reporter) -> list[tuple[PlannedRun, AtHand]]:
+def _candidate_runs(
+    recipe: Recipe, planned: Sequence[PlannedRun], out: Path, reporter: Reporter
+) -> list[tuple[PlannedRun, "AtHand"]]:
     """The runs that probe the networks at hand, each with its network.
 
     Raises:
         ConfigError: There is none.
     """
+    for run in planned:
+        check_installed(run)
+    from edgetl.zoo.at_hand import networks_at_hand, places
+
     weights = recipe.teacher.weights
     if weights == "none":
         raise ConfigError("teacher.model", "'auto' chooses among pretrained weights, but teacher.weights is 'none'")
@@ -110,7 +118,7 @@ def _candidate_runs(recipe: Recipe, out: Path, reporter: Reporter) -> list[tuple
     return [(_run_of(network, recipe, out), network) for network in networks]
 
 
-def _run_of(network: AtHand, recipe: Recipe, out: Path) -> PlannedRun:
+def _run_of(network: "AtHand", recipe: Recipe, out: Path) -> PlannedRun:
     teacher = TeacherConfig(
         model=network.model, weights=network.weights, small_images=recipe.teacher.small_images, strategy="features"
     )
@@ -119,7 +127,7 @@ def _run_of(network: AtHand, recipe: Recipe, out: Path) -> PlannedRun:
     return PlannedRun("teacher", place, recipe.model_copy(update=own), ("data", "probe"), is_main=False)
 
 
-def _seen(folder: RunFolder, network: AtHand) -> _Candidate:
+def _seen(folder: RunFolder, network: "AtHand") -> _Candidate:
     record = folder.stage("probe")
     assert record is not None
     images = int(record["learned"]["val_images"])

@@ -14,7 +14,7 @@ from edgetl.runs.folder import RunFolder
 from edgetl.runs.installed import require
 from edgetl.runs.reporter import Reporter
 
-__all__ = ["check"]
+__all__ = ["check", "check_installed"]
 
 
 def check(plan: Sequence[PlannedRun], reporter: Reporter, *, force: bool = False) -> None:
@@ -30,7 +30,7 @@ def check(plan: Sequence[PlannedRun], reporter: Reporter, *, force: bool = False
     """
     folders = [(run, RunFolder.prepare(run.folder)) for run in plan if run.stages]
     for run, _ in folders:
-        _check_installed(run)
+        check_installed(run)
     for run, folder in folders:
         if run.kind in run.stages:
             _check_data(run)
@@ -41,7 +41,12 @@ def check(plan: Sequence[PlannedRun], reporter: Reporter, *, force: bool = False
             _check_network(run, plan, reporter)
 
 
-def _check_installed(run: PlannedRun) -> None:
+def check_installed(run: PlannedRun) -> None:
+    """Check that the extras a run needs are installed.
+
+    Raises:
+        MissingExtra: One is not; the message says how to install it.
+    """
     formats = chosen_formats(run.recipe.export, find_target(run.recipe.target))
     for name in run.stages:
         for extra in extras_of(STAGES[name], formats):

@@ -57,7 +57,7 @@ def test_only_students_are_pruned(edgetl, tmp_path):
     ("flags", "problem"),
     [
         (["--loss", "kdd"], "distill.loss: expected one of kd, dkd, dist, crd, feature, hard, each with a number"),
-        (["--loss", "kd=0"], "each with a number between 0 and 1000, got 0.0"),
+        (["--loss", "kd=0"], "each with a number between 0 and 1000 or 'auto', got 0.0"),
         (["--loss", "kd=much"], "--loss: expected a number behind kd=, got 'much'"),
         (["--loss", "kd,kd"], "--loss: kd comes twice"),
         (["--prune", "1.5"], "prune.latency: expected a number between 0 and 1, got 1.5"),
