@@ -179,8 +179,9 @@ def test_a_stopped_training_with_everything_goes_on_to_the_same_bytes(learn, mon
 
     def get(dataset, address):
         nonlocal batches
-        batches += address[1] >= 0 and dataset._views.mixes
-        if batches == 40:
+        is_mixed = address[1] >= 0 and dataset._views.mixes
+        batches += is_mixed
+        if is_mixed and batches == 40:
             raise KeyboardInterrupt
         return plain(dataset, address)
 

@@ -89,6 +89,13 @@ def test_a_class_that_lies_in_one_fold_alone_is_learned_in_the_end(paint, learn)
     assert learned(run)["val_images"] == 22, "all but the test images are judged, each by what learned from others"
 
 
+def test_of_fewer_images_than_folds_each_is_a_fold(paint, weights, tmp_path):
+    data = paint({"train/a": 1, "train/b": 1, "val/a": 1, "test/a": 1, "test/b": 1})
+    settings = small_run.recipe(data=data, teacher=NETWORK | {"weights": weights})
+    run = small_run.made(settings, tmp_path / "candidate", "teacher", ("data", "probe"))
+    assert run.stage("probe")["learned"]["val_images"] == 3
+
+
 @pytest.mark.parametrize("strategy", ["features", "auto"])
 def test_a_student_learns_from_a_teacher_of_a_validation_split_without_a_class(paint, learn, strategy):
     data = paint({"train/a": 6, "train/b": 6, "val/a": 3, "test/a": 2, "test/b": 2})
