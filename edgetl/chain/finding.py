@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgetl.chain.choosing import settled
 from edgetl.chain.plan import plan_finetuning
 from edgetl.chain.preflight import check
 from edgetl.chain.running import execute, setting_of
@@ -45,7 +46,7 @@ def run_find_rate(recipe: Recipe, out: Path, reporter: Reporter, *, force: bool 
     require("report")
     if launched().count > 1:
         raise ConfigError("--find-rate", "several processes were started, and one is enough")
-    (planned,) = plan_finetuning(recipe, out)
+    (planned,) = settled(recipe, out, reporter, lambda known: plan_finetuning(known, out))
     check([planned], reporter, force=force)
     setting = setting_of(planned, reporter)
     folder, data = setting.context.folder, STAGES["data"]
@@ -56,7 +57,7 @@ def run_find_rate(recipe: Recipe, out: Path, reporter: Reporter, *, force: bool 
     own = replace(
         setting.context,
         inputs=setting.inputs_of(stage),
-        recipe=narrowed(recipe, stage.recipe),
+        recipe=narrowed(planned.recipe, stage.recipe),
         out=setting.context.folder.path,
     )
     from edgetl.report.rates import rates_svg

@@ -84,6 +84,9 @@ class Work:
     ways: int = 1
     """Teachings that are tried: by labels, and by a teacher."""
 
+    looked_at: int = 0
+    """Plain images that random weights answer, too, to see whether pretrained ones help."""
+
     stored_views: int = 0
     """Most views whose activations fit on the disk; 0 if the strategy stores none."""
 
@@ -120,7 +123,7 @@ def bill(work: Work, costs: Costs, size: Size) -> dict[str, float]:
         return _present({"teacher's answers": answers_s, "training": training_s, "test": test_s})
     rows = 1 + size.views
     views = rows * work.learned + work.judged
-    parts = {"teacher's answers": views * costs.answer_s, "features": views * costs.view_s}
+    parts = {"teacher's answers": views * costs.answer_s, "features": (views + work.looked_at) * costs.view_s}
     parts["head"] = work.ways * costs.head.probe_s(work.learned, rows) + costs.head.refit_s(work.learned * rows)
     if size.strategy == "auto":
         parts["trial"] = _trial_s(work, costs, size)

@@ -9,6 +9,7 @@ from edgetl.train.range_test import RangeTest, swept
 from edgetl.train.stage import training_in_full, why_full
 from edgetl.train.strategies.features import probed
 from edgetl.train.strategies.gradual import DECAY
+from edgetl.train.strategies.lora import products_of, updated
 from edgetl.train.task import LabelTeaching
 from edgetl.train.transfer import first_stage, grid_of, open_task
 from edgetl.train.tuning import Tuning, prepared
@@ -52,5 +53,13 @@ def _from_head(classifier: Classifier, context: StageContext) -> RangeTest:
     tuning = Tuning(first, 1, 0.0, DECAY if config.strategy == "gradual" else 1.0)
     backbone = record_backbone(classifier, task.grid, None, context, section="teacher", checkpoints=task.name)
     champion = probed(task, backbone)
-    with prepared(task, backbone, tuning, task.final, "", champion.head(task.final)) as (network, training):
+    head = champion.head(task.final)
+    if config.strategy == "lora":
+        products = products_of(task)
+        with (
+            updated(task, head, products),
+            prepared(task, backbone, tuning, task.final, "", None) as (network, training),
+        ):
+            return swept(network, training, context)
+    with prepared(task, backbone, tuning, task.final, "", head) as (network, training):
         return swept(network, training, context)

@@ -26,6 +26,7 @@ from edgetl.train.backbone import is_linear
 from edgetl.train.costs import Size, Work, bill
 from edgetl.train.measuring import Subject, measured
 from edgetl.train.plan import Job, Plan, divided, plan_for, share_of, sizes_of
+from edgetl.train.pretraining import looked_at
 from edgetl.train.transfer import MOST_IMAGES, grid_of, most_views
 from edgetl.zoo.build import build_classifier, native_input
 from edgetl.zoo.classifier import Classifier
@@ -182,6 +183,7 @@ def _job(subject: Subject, context: StageContext, teachers: Teachers) -> Job:
         tested=len(index.split("test")),
         crosses=crosses,
         ways=2 if teachers.answer_s and subject.strategy == "auto" else 1,
+        looked_at=0 if full or subject.config.weights == "none" else looked_at(len(grid.samples) - judging),
         stored_views=storable,
         answered=teachers.answered,
     )

@@ -4,7 +4,8 @@ What else the machine is doing at that time is in them. The networks stay as the
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -20,14 +21,17 @@ from edgetl.devices.facts import machine
 from edgetl.recipe.networks import ModelConfig, Strategy
 from edgetl.runner.contract import Contract
 from edgetl.runs.stage import StageContext
+from edgetl.train.adapters import adapted
 from edgetl.train.costs import Costs, HeadCosts, piped
 from edgetl.train.estimate import PROBE_IMAGES, training_seconds
 from edgetl.train.memory import kept_memory
+from edgetl.train.strategies.lora import check_products
 from edgetl.train.transfer import first_stage, storable_views
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.cut import Cut, cut
 from edgetl.zoo.folding import folded_norms
-from edgetl.zoo.head import FeatureTap
+from edgetl.zoo.head import FeatureTap, last_layer
+from edgetl.zoo.products import matrix_products
 from edgetl.zoo.stages import stages_of
 
 __all__ = ["Subject", "answering_seconds", "measured", "typical_seconds"]
@@ -142,7 +146,9 @@ def _with_steps(
     first = first_stage(stages, subject.config) if subject.strategy in ("auto", "partial") else 0
     part = cut(classifier, stages, first, side) if first else None
     frozen = [name for stage in stages[:first] for name in stage.modules]
-    step_s = _step_s(_copied(classifier, frozen), images_NHWC)
+    network = _copied(classifier, frozen)
+    with _adapted(network, subject, context) if subject.strategy == "lora" else nullcontext():
+        step_s = _step_s(network, images_NHWC)
     costs = replace(costs, step_s=_shared(decoding_s, step_s, subject, context))
     if part is None:
         return costs, 0
@@ -153,6 +159,18 @@ def _with_steps(
     tail, count = deepcopy(part.tail).to(stored.device), context.processes.count
     step_s, answer_s = _step_s(tail, stored), _answer_s(part, stored)
     return replace(costs, stored_step_s=step_s / count, stored_view_s=answer_s), storable
+
+
+@contextmanager
+def _adapted(network: Classifier, subject: Subject, context: StageContext) -> Iterator[None]:
+    """Low-rank updates of the matrix products, which alone are trained with the head."""
+    classes, config = len(subject.contract.labels), subject.config
+    products = matrix_products(network, classes, subject.contract.height)
+    check_products(products, config, "student" if context.teachers else "teacher")
+    head = last_layer(network.net, classes)
+    assert head is not None
+    with adapted(network.net, products, head, rank=config.lora_rank, seed=0):
+        yield
 
 
 def _copied(classifier: Classifier, frozen: list[str]) -> Classifier:

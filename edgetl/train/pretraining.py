@@ -21,7 +21,7 @@ from edgetl.train.task import Task
 from edgetl.zoo.build import build_untrained
 from edgetl.zoo.head import FeatureTap
 
-__all__ = ["Pretraining", "look_at_pretraining"]
+__all__ = ["Pretraining", "look_at_pretraining", "looked_at"]
 
 _FOLDS = 4
 _BATCH = 64
@@ -85,10 +85,15 @@ def look_at_pretraining(task: Task, features_ND: NDArray[np.float32]) -> Pretrai
     return agreed
 
 
+def looked_at(images: int) -> int:
+    """How many of some images with a label are looked at."""
+    return min(images, _MOST, max(_LEAST, images // _PART))
+
+
 def _chosen(labels_N: NDArray[np.int64]) -> NDArray[np.int64]:
     """Positions of some images with a label, evenly spread, since images lie class by class."""
     known = np.flatnonzero(labels_N >= 0)
-    count = min(len(known), _MOST, max(_LEAST, len(known) // _PART))
+    count = looked_at(len(known))
     return known[np.arange(count) * len(known) // count] if count else known
 
 

@@ -11,7 +11,7 @@ from edgetl.chain.finding import run_find_rate
 from edgetl.errors import ConfigError, RunFolderError
 from edgetl.runs.files import sha256_of
 from edgetl.runs.reporter import Reporter
-from edgetl.train.range_test import judged
+from edgetl.train.range_test import judged, swept
 
 RATES = np.geomspace(1e-6, 1, 100)
 HARDNESS = 1 + 0.3 * np.random.default_rng(0).standard_normal(100)
@@ -76,6 +76,24 @@ def test_it_starts_where_the_training_would(recipe, tmp_path, strategy, low, hig
     assert low < np.mean(found["initial"]) < high
     assert found["losses"][0] == pytest.approx(found["initial"][0], abs=1e-6), "the same batch, before any step"
     assert len(found["rates"]) > 20
+
+
+def test_of_lora_only_the_updates_are_tested(tmp_path_factory, tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(
+        "edgetl.train.finding.swept",
+        lambda network, *given: (
+            trained.extend(n for n, p in network.named_parameters() if p.requires_grad) or swept(network, *given)
+        ),
+    )
+    asked = small_run.recipe(
+        data={"path": str(small_run.colours(tmp_path_factory.getbasetemp())), "image_size": 32},
+        teacher={"model": "test_vit", "weights": "none", "strategy": "lora", "small_images": "keep"},
+    )
+    found = run_find_rate(asked, tmp_path, Reporter())
+    assert all("lora_" in name or "head" in name for name in trained)
+    assert any("lora_" in name for name in trained)
+    assert found["losses"][0] == pytest.approx(found["initial"][0], abs=1e-6)
 
 
 def test_it_refuses_what_it_cannot_do(recipe, tmp_path, monkeypatch):

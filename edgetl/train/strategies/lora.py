@@ -5,13 +5,15 @@ rank. W, norms and everything else stay as they are. In the end the update is ad
 tensors of the plain network.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from edgetl.errors import ConfigError
 from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.installed import installed_version
 from edgetl.train.adapters import ALPHA, adapted
 from edgetl.train.backbone import Backbone, put_head
+from edgetl.train.logistic import Head
 from edgetl.train.strategies.features import probed
 from edgetl.train.strategies.partial import judged, outcome_of
 from edgetl.train.task import Outcome, Task
@@ -19,7 +21,7 @@ from edgetl.train.tuning import Tuning, rate_of, tune
 from edgetl.zoo.head import last_layer
 from edgetl.zoo.products import matrix_products
 
-__all__ = ["check_products", "learn", "products_of"]
+__all__ = ["check_products", "learn", "products_of", "updated"]
 
 _FASTER = 10 / 3
 """Low-rank updates start at zero, and stand rates that would spoil the weights themselves."""
@@ -27,21 +29,28 @@ _FASTER = 10 / 3
 
 def learn(task: Task, backbone: Backbone, products: list[str]) -> Outcome:
     """Fit the head, then train low-rank updates of some matrix products, and add them to the weights."""
-    config, contract = task.config, task.context.contract
+    config = task.config
     champion = probed(task, backbone)
-    task.restart()
-    put_head(task.classifier, champion.head(task.final))
     rate = rate_of(task) * (_FASTER if config.learning_rate == "auto" else 1)
     tuning = Tuning(0, config.tuning_epochs, rate)
-    head = last_layer(task.classifier.net, len(contract.labels))
-    assert head is not None
-    with adapted(task.classifier.net, products, head, rank=config.lora_rank, seed=task.seed) as trained:
+    with updated(task, champion.head(task.final), products) as trained:
         records = tune(task, backbone, tuning, task.final, "", None)
     reason = f"updates of rank {config.lora_rank} of {len(products)} matrix products were trained, from a fitted head"
     outcome = outcome_of(champion, records, judged(task, backbone, tuning), "lora", reason)
     made_with = {"rank": config.lora_rank, "alpha": ALPHA * config.lora_rank, "parameters": trained}
     outcome.learned["lora"] = made_with | {"products": products, "peft": installed_version("peft")}
     return outcome
+
+
+@contextmanager
+def updated(task: Task, head: Head, products: list[str]) -> Iterator[int]:
+    """Give a task's network a fitted head, and updates that alone are trained with it; yields their parameters."""
+    task.restart()
+    put_head(task.classifier, head)
+    layer = last_layer(task.classifier.net, len(task.context.contract.labels))
+    assert layer is not None
+    with adapted(task.classifier.net, products, layer, rank=task.config.lora_rank, seed=task.seed) as trained:
+        yield trained
 
 
 def products_of(task: Task) -> list[str]:
