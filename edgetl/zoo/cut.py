@@ -49,16 +49,24 @@ def cut(classifier: Classifier, stages: Sequence[NetworkStage], first: int, side
     units = units_of(classifier, side)
     names = [unit.name for unit in units]
     before = units[: names.index(last) + 1]
-    tail = _Tail(classifier, before, side)
-    _check(classifier, tail, last, stages[first].name, side)
+    whole_NK, handed_over = _answered(classifier, last, side)
+    tail = _Tail(classifier, before, side, _format_of(handed_over))
+    if not _is_same(tail, handed_over, whole_NK):
+        raise ModelError(
+            f"{type(classifier.net).__name__}: cannot be trained from {stages[first].name!r} on alone, since something"
+            " skips the stages before it. Choose another stage, or train all with strategy=full"
+        )
     return Cut(tail, last, before[-1].output_shape)
 
 
 class _Tail(nn.Module):
     """The part of a classifier behind a cut."""
 
-    def __init__(self, classifier: Classifier, before: Sequence[Unit], side: int) -> None:
+    def __init__(
+        self, classifier: Classifier, before: Sequence[Unit], side: int, memory_format: torch.memory_format
+    ) -> None:
         super().__init__()
+        self._memory_format = memory_format
         self._recall = _Recall(before[-1].module)
         self._side = side
         net = classifier.net
@@ -67,9 +75,7 @@ class _Tail(nn.Module):
         self.net = _with_module(net, before[-1].name, self._recall)
 
     def forward(self, activations: torch.Tensor) -> torch.Tensor:
-        taken = activations.float()
-        # As convolutions have it everywhere else, since images come with their channels last.
-        self._recall.value = taken.contiguous(memory_format=torch.channels_last) if taken.ndim == 4 else taken
+        self._recall.value = activations.float().contiguous(memory_format=self._memory_format)
         try:
             # No module reads this image, only its batch size counts; expanding it takes no memory.
             image_NCHW = activations.new_zeros(()).float().expand(len(activations), 3, self._side, self._side)
@@ -125,21 +131,28 @@ def _with_module(net: nn.Module, name: str, module: nn.Module) -> nn.Module:
     return other
 
 
-def _check(classifier: Classifier, tail: nn.Module, last: str, first: str, side: int) -> None:
+def _answered(classifier: Classifier, last: str, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits for two images, and the output of the last module before the cut."""
     image_NHWC = torch.arange(2 * side * side * 3, dtype=torch.int64).mul(7).remainder(251).to(torch.uint8)
-    image_NHWC = image_NHWC.reshape(2, side, side, 3)
     found: list[torch.Tensor] = []
     hook = classifier.net.get_submodule(last).register_forward_hook(lambda _m, _i, output: found.append(output))
     try:
         with torch.inference_mode():
-            whole_NK, tail_NK = classifier(image_NHWC), tail(found[0])
-        same = torch.allclose(whole_NK, tail_NK, rtol=1e-4, atol=1e-4)
-    except (RuntimeError, AttributeError, IndexError, TypeError):  # its code needs what is before the cut
-        same = False
+            whole_NK = classifier(image_NHWC.reshape(2, side, side, 3))
     finally:
         hook.remove()
-    if not same:
-        raise ModelError(
-            f"{type(classifier.net).__name__}: cannot be trained from {first!r} on alone, since something skips the"
-            " stages before it. Choose another stage, or train all with strategy=full"
-        )
+    return whole_NK, found[0]
+
+
+def _format_of(activations: torch.Tensor) -> torch.memory_format:
+    """As the network itself hands them over: most convolutional ones have their channels last in memory."""
+    last = activations.ndim == 4 and activations.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last and not activations.is_contiguous() else torch.contiguous_format
+
+
+def _is_same(tail: nn.Module, activations: torch.Tensor, whole_NK: torch.Tensor) -> bool:
+    try:
+        with torch.inference_mode():
+            return torch.allclose(whole_NK, tail(activations), rtol=1e-4, atol=1e-4)
+    except (RuntimeError, AttributeError, IndexError, TypeError):  # its code needs what is before the cut
+        return False
