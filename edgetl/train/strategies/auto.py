@@ -61,7 +61,8 @@ def learn(tasks: Sequence[Task], backbone: Backbone, tuning: Tuning) -> Outcome:
     probe = champion.probe
     _say(champion.task, f"Probe: {probe.sentence()}: {_share(probe.right_N)} of images that it has not seen.")
     if not enough_errors(probe.right_N):
-        return champion.outcome("it leaves too few mistakes for anything else to be shown to be better")
+        mistakes = int((~probe.right_N).sum())
+        return champion.outcome(f"its {mistakes} mistakes are too few for anything else to be shown to be better")
     return (_crossed if champion.task.crosses else _held_out)(champions, champion, backbone, tuning)
 
 
