@@ -80,7 +80,7 @@ def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, 
             break
     reason = _compared(trial, tuning)
     if not trial.wins:
-        return best.outcome(f"{reason}, which may be luck")
+        return _with_tried(best.outcome(f"{reason}, which may be luck"), trials)
     task = trial.champion.task
     records = tune(task, backbone, tuning, task.final, "", trial.champion.head(task.final))
     outcome = outcome_of(trial.champion, records, trial.trained_N, "partial", reason)
@@ -113,7 +113,7 @@ def _held_out(champions: Sequence[Champion], best: Champion, backbone: Backbone,
     trial, records, weights = max(found, key=lambda each: int(each[0].trained_N.sum()))
     reason = _compared(trial, tuning)
     if not is_better(trial.trained_N, trial.fitted_N):
-        return best.outcome(f"{reason}, which may be luck")
+        return _with_tried(best.outcome(f"{reason}, which may be luck"), [each for each, _, _ in found])
     trial.champion.task.classifier.load_state_dict(weights)
     outcome = outcome_of(trial.champion, records, trial.trained_N, "partial", reason)
     return _with_others(outcome, trial, [each for each, _, _ in found])
@@ -123,11 +123,18 @@ def _with_others(outcome: Outcome, best: _Trial, trials: Sequence[_Trial]) -> Ou
     """The outcome with what the other teachings reached, for the manifest and the reason."""
     if len(trials) == 1:
         return outcome
-    reached = {trial.champion.task.teaching.name: float(trial.trained_N.mean()) for trial in trials}
+    outcome = _with_tried(outcome, trials)
+    reached: dict[str, float] = outcome.learned["tried"]
     others = [f"{share:.1%} {name}" for name, share in reached.items() if name != best.champion.task.teaching.name]
     taught = best.champion.task.teaching.name
     reason = f"{outcome.learned['reason']}, taught {taught} ({', '.join(others)})"
-    return replace(outcome, learned={**outcome.learned, "taught": taught, "tried": reached, "reason": reason})
+    return replace(outcome, learned={**outcome.learned, "taught": taught, "reason": reason})
+
+
+def _with_tried(outcome: Outcome, trials: Sequence[_Trial]) -> Outcome:
+    """The outcome with what training by each teaching reached."""
+    reached = {trial.champion.task.teaching.name: float(trial.trained_N.mean()) for trial in trials}
+    return replace(outcome, learned={**outcome.learned, "tried": reached})
 
 
 def _thinned(fold: Fold) -> Fold:
