@@ -40,7 +40,7 @@ class Views:
     """Largest share of another image that is mixed into a numbered view, as a fraction of 1; the share is uniform."""
 
     every_second: bool = False
-    """Whether only views 1, 3, 5 ... are mixed."""
+    """Whether only views 0, 2, 4 ... are mixed, so that a training of as many epochs as views ends with a plain one."""
 
     groups: tuple[int, ...] = ()
     """A group for each image, which is mixed with images of its own group alone; empty if all are one group."""
@@ -58,7 +58,7 @@ class Views:
 
     def is_mixed(self, view: int) -> bool:
         """Whether another image is mixed into the view of this number."""
-        return self.mixes and view != EVALUATION and (not self.every_second or view % 2 == 1)
+        return self.mixes and view != EVALUATION and (not self.every_second or view % 2 == 0)
 
     def for_labels(self) -> "Views":
         """The same views, mixed as the recipe says for training on labels alone."""
