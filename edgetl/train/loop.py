@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -22,7 +21,6 @@ from edgetl.train.state import Progress, TrainingState
 from edgetl.train.step import Stepper, is_half
 from edgetl.train.trainee import Trainee, side_of_step
 from edgetl.train.training import Record, Training, check_judged
-from edgetl.zoo.folding import folded_norms
 
 __all__ = ["Record", "Training", "enter_training", "fit"]
 
@@ -56,7 +54,7 @@ def fit(classifier: torch.nn.Module, training: Training, context: StageContext) 
     progress = state.restore(folder, _identity(training, context), context.reporter)
     if progress.steps_done:
         context.reporter.say(f"{training.title}: going on after step {progress.steps_done} of {training.total_steps}")
-    with context.reporter.track(training.title, training.epochs) as advance, kept_memory(), _folded(trainee, training):
+    with context.reporter.track(training.title, training.epochs) as advance, kept_memory():
         advance(len(progress.records), _note(progress.records))
         saver = state.saver(folder, _identity(training, context), context)
         for done in _steps(accelerator, state, progress, training, context):
@@ -153,23 +151,6 @@ def _steps(
         if accelerator.device.type == "cpu" and processes.count == 1 and not math.isfinite(float(loss)):
             raise divergence(state, progress, training, context)
         yield progress.steps_done
-
-
-@contextmanager
-def _folded(trainee: Trainee, training: Training) -> Iterator[None]:
-    """Batch norms that keep their statistics cost nothing."""
-    if not training.keep_norms:
-        yield
-        return
-    device = next(trainee.parameters()).device
-    if training.takes_pixels:
-        side = training.views.contract.height
-        example = torch.zeros((1, side, side, 3), dtype=torch.uint8, device=device)
-    else:
-        assert training.stored is not None
-        example = torch.from_numpy(np.array(training.stored[0, :1])).to(device)
-    with folded_norms(trainee.classifier, example):
-        yield
 
 
 def enter_training(model: torch.nn.Module, training: Training) -> None:

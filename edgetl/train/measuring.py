@@ -182,7 +182,7 @@ def _copied(classifier: Classifier, frozen: list[str]) -> Classifier:
 
 def _step_s(network: nn.Module, inputs: torch.Tensor) -> float:
     """Seconds of an optimizer step for one of its images; the network is changed."""
-    network.eval()  # batch norms keep their statistics, and are folded
+    network.eval()  # batch norms keep their statistics
     optimizer = torch.optim.AdamW([each for each in network.parameters() if each.requires_grad], lr=0.0)
 
     def step() -> None:
@@ -192,8 +192,7 @@ def _step_s(network: nn.Module, inputs: torch.Tensor) -> float:
         optimizer.step()
         loss.item()
 
-    with folded_norms(network, inputs[:1]):
-        return typical_seconds(step) / len(inputs)
+    return typical_seconds(step) / len(inputs)
 
 
 def _answer_s(part: Cut, stored: torch.Tensor) -> float:

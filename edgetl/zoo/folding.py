@@ -1,8 +1,11 @@
-"""Batch norms with fixed statistics as part of the convolutions before them, while a network runs or is trained.
+"""Batch norms with fixed statistics as part of the convolutions before them, while a network runs without learning.
 
 Such a norm is a scale and a shift for each channel. Multiplied into the filters, it costs nothing; as an operation of
-its own it reads and writes every activation, forward and backward. The parameters stay what they are and get the same
-gradients to rounding: the product is computed anew in each pass (Jacob et al., arXiv 1712.05877, section 3.2).
+its own it reads and writes every activation (Jacob et al., arXiv 1712.05877, section 3.2).
+
+Not for training: the gradients are the same in theory, but where a channel hardly varies, that of its scale is a
+difference of large numbers, and Adam makes full steps of the rounding that is left. It may be why a MobileNetV2 with 50
+CIFAR images a class lost 4 points of top-1 when trained so (72.7 against 76.7, one try each).
 """
 
 from collections.abc import Callable, Iterator, Sequence
