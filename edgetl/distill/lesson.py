@@ -79,7 +79,7 @@ class Lesson:
         """
         config, recipe = self.context.recipe.student, self.context.recipe
         classes = len(self.context.contract.labels)
-        losses = losses_of(recipe.distill, from_probe=False)
+        losses = losses_of(recipe.distill)
         width = self.stores[0].features.shape[-1] if self.stores[0].features else 0
         torch.manual_seed(seed)  # for what the objective learns itself
         objective = FromTeacher(
@@ -149,7 +149,7 @@ def teachers_of(context: StageContext) -> tuple[Teacher, ...]:
 
 def feature_width(teachers: Sequence[Teacher], context: StageContext) -> int:
     """Features per image that the losses compare; 0 for none."""
-    asked = losses_of(context.recipe.distill, from_probe=False).of_features
+    asked = losses_of(context.recipe.distill).of_features
     if not asked:
         return 0
     if len(teachers) > 1:

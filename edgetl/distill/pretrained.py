@@ -20,12 +20,6 @@ from edgetl.zoo.classifier import Classifier
 
 __all__ = ["tasks_of", "views_of", "why_in_full"]
 
-_MIXUP = 0.5
-"""Largest share of another image in every second view.
-
-Of training images a teacher knows the labels by heart; what it says of mixed ones is news (benchmarks/transfer.py).
-"""
-
 
 def why_in_full(student: Classifier, model: dict[str, Any], index: ImageIndex, context: StageContext) -> str:
     """Why all layers of the student are trained from the start; empty if it starts from its probe."""
@@ -48,7 +42,7 @@ def why_in_full(student: Classifier, model: dict[str, Any], index: ImageIndex, c
 def views_of(index: ImageIndex, context: StageContext) -> ViewGrid:
     """The views that a student learns from which starts from its probe."""
     recipe = context.recipe
-    mixup = _MIXUP if recipe.distill.mixup == "auto" else recipe.distill.mixup
+    mixup = 0.0 if recipe.distill.mixup == "auto" else recipe.distill.mixup
     return grid_of(index, context, recipe.student.views, mixup=mixup)
 
 
@@ -83,7 +77,7 @@ def tasks_of(
     write_answers(grid, teachers, stores, None, context)
     smoothing, balance = recipe.student.label_smoothing, balance_of(recipe.student, index)
     answers = Answers(stores, len(context.contract.labels), first_row=1)
-    losses = losses_of(recipe.distill, from_probe=True)
+    losses = losses_of(recipe.distill)
     taught = TeacherTeaching(
         losses, answers, student, teacher_width=width, smoothing=smoothing, seed=seed, balance=balance
     )

@@ -9,8 +9,8 @@ __all__ = ["FEATURE_LOSSES", "Losses", "losses_of"]
 FEATURE_LOSSES: frozenset[Loss] = frozenset({"feature", "crd"})
 """Losses that compare features instead of answers."""
 
-_IN_FULL: dict[Loss, float] = {"kd": 0.9, "hard": 0.1}
-_FROM_PROBE: dict[Loss, float] = {"kd": 0.5, "hard": 0.5}
+_USUAL: dict[Loss, float] = {"kd": 0.9, "hard": 0.1}
+_TEMPERATURE = 4.0
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,7 @@ class Losses:
         return sorted(FEATURE_LOSSES & set(self.weights))
 
 
-def losses_of(config: DistillConfig, *, from_probe: bool) -> Losses:
-    """The recipe's losses; 'auto' depends on where the student starts.
-
-    Args:
-        config: Losses and temperature.
-        from_probe: Whether the student starts from a fitted head. There the images are few, and half of what it learns
-            from are mixes: labels count as much as a teacher that knows the images by heart (docs/transfer.md).
-    """
-    weights = (_FROM_PROBE if from_probe else _IN_FULL) if config.loss == "auto" else config.loss
-    temperature = (2.0 if from_probe else 4.0) if config.temperature == "auto" else config.temperature
-    return Losses(weights, temperature)
+def losses_of(config: DistillConfig) -> Losses:
+    """The recipe's losses, with what 'auto' means."""
+    weights = _USUAL if config.loss == "auto" else config.loss
+    return Losses(weights, _TEMPERATURE if config.temperature == "auto" else config.temperature)

@@ -59,7 +59,7 @@ def _as_distilled(recipe: Recipe) -> Recipe:
 
 def _short(recipe: Recipe) -> Recipe:
     """The recipe of this training: few epochs, a small learning rate, no losses on the student's features."""
-    asked = losses_of(recipe.distill, from_probe=False).weights
+    asked = losses_of(recipe.distill).weights
     losses = {name: weight for name, weight in asked.items() if name not in FEATURE_LOSSES}
     student = {
         "epochs": recipe.quantize.qat_epochs,

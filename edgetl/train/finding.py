@@ -49,7 +49,7 @@ def _from_head(classifier: Classifier, context: StageContext) -> RangeTest:
         name="find-rate",
         seed=context.recipe.seed,
     )
-    first = first_stage(task.stages, config, len(task.final)) if config.strategy in ("auto", "partial") else 0
+    first = first_stage(task.stages, config) if config.strategy in ("auto", "partial") else 0
     tuning = Tuning(first, 1, 0.0, DECAY if config.strategy == "gradual" else 1.0)
     backbone = record_backbone(classifier, task.grid, None, context, section="teacher", checkpoints=task.name)
     champion = probed(task, backbone)

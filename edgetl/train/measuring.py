@@ -143,7 +143,7 @@ def _with_steps(
     """The costs with those of training the stages that the strategy trains."""
     classifier, side = subject.classifier, subject.contract.height
     stages = stages_of(classifier, len(subject.contract.labels), side)
-    first = first_stage(stages, subject.config, len(subject.samples)) if subject.strategy in ("auto", "partial") else 0
+    first = first_stage(stages, subject.config) if subject.strategy in ("auto", "partial") else 0
     part = cut(classifier, stages, first, side) if first else None
     frozen = [name for stage in stages[:first] for name in stage.modules]
     network = _copied(classifier, frozen)

@@ -27,7 +27,7 @@ def loss(smoothing=0.0, weights_K=None, **config):
     images_NHWC = torch.zeros((6, 1, 1, 3), dtype=torch.uint8)
     batch = Batch(images_NHWC, LABELS_N, torch.arange(6), 0, 0, LABELS_N, nothing)
     alone = label_loss(STUDENT_NK, batch, smoothing=smoothing, weights_K=weights_K)
-    asked = losses_of(DistillConfig.model_validate(config), from_probe=False)
+    asked = losses_of(DistillConfig.model_validate(config))
     objective = FromTeacher(asked, SameAnswers(), smoothing=smoothing, weights_K=weights_K)
     return float(objective(STUDENT_NK, batch)), float(alone)
 

@@ -112,7 +112,7 @@ def test_its_head_is_fitted_to_what_the_teacher_answers(digits, weights, teacher
 
 def test_nothing_that_judges_is_mixed_into_what_teaches(digits, weights, teacher, learn, tmp_path):
     run, _ = learn("whole", strategy="features", stages=("data",))
-    asked = settings(digits, weights, "whole")
+    asked = settings(digits, weights, "whole", {"mixup": 0.5})
     context = small_run.context(run, tmp_path, asked)
     context = type(context)(**{**vars(context), "teachers": (teacher,)})
     student, _ = build_classifier(asked.student, 4, 16, seed=0)
