@@ -1,6 +1,7 @@
 """The teachers' answers on disk, by the address of the view: computed once, read by every student and epoch."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from edgetl.errors import RunFolderError
 from edgetl.runs.files import hash_of
 from edgetl.runs.stage import StageContext
 from edgetl.train.recording import PixelRecorder, Recorder, record
+from edgetl.zoo.folding import folded_norms
 from edgetl.zoo.head import FeatureTap
 
 __all__ = ["AnswerStores", "Answers", "answer_stores", "teachers_view", "write_answers"]
@@ -143,7 +145,11 @@ class TeacherRecorder:
         self._teacher = teacher
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         teacher.classifier.to(self._device).eval()
-        known = len(teacher.run.contract.labels)
+        contract = teacher.run.contract
+        example = torch.zeros((1, contract.height, contract.width, 3), dtype=torch.uint8, device=self._device)
+        self._folded = ExitStack()
+        self._folded.enter_context(folded_norms(teacher.classifier, example))
+        known = len(contract.labels)
         self._tap = FeatureTap(teacher.classifier.net, known) if answers.features else None
 
     def numbers(self, batch: Batch) -> dict[str, NDArray[Any]]:
@@ -160,7 +166,8 @@ class TeacherRecorder:
         return found
 
     def release(self) -> None:
-        """Move the teacher back to the CPU."""
+        """Move the teacher back to the CPU, as it was."""
+        self._folded.close()
         self._teacher.classifier.to("cpu")
 
 

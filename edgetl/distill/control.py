@@ -19,7 +19,7 @@ from edgetl.data.loader import Order
 from edgetl.distill.estimate import say_what_to_expect
 from edgetl.distill.lesson import Lesson, open_lesson, teachers_of
 from edgetl.distill.paired import paired_gain
-from edgetl.distill.pretrained import tasks_of, why_in_full
+from edgetl.distill.pretrained import alone_task, taught_task, why_in_full
 from edgetl.distill.schema import CONTROL_FILE, CONTROL_SCHEMA
 from edgetl.runs.files import write_atomic
 from edgetl.runs.stage import StageContext, StageResult
@@ -74,12 +74,15 @@ def _compare_from_probe(context: StageContext, seeds: range) -> tuple[NDArray[np
     teachers, index = teachers_of(context), read_index(context.folder)
     found: dict[str, list[NDArray[np.bool_]]] = {"taught": [], "alone": []}
     for seed in seeds:
-        for number, (way, right) in enumerate(found.items()):
 
-            def train(student: Classifier, place: str, number: int = number, seed: int = seed) -> None:
-                transfer(tasks_of(student, teachers, index, context, name=place, seed=seed)[number])
+        def taught(student: Classifier, place: str, seed: int = seed) -> None:
+            transfer(taught_task(student, teachers, index, context, name=place, seed=seed))
 
-            right.append(_once(context, f"{way}-{seed}", seed, train))
+        def alone(student: Classifier, place: str, seed: int = seed) -> None:
+            transfer(alone_task(student, index, context, name=place, seed=seed))
+
+        found["taught"].append(_once(context, f"taught-{seed}", seed, taught))
+        found["alone"].append(_once(context, f"alone-{seed}", seed, alone))
     return np.stack(found["taught"]), np.stack(found["alone"])
 
 

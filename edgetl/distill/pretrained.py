@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgetl.data.grid import ViewGrid
-from edgetl.data.index import ImageIndex
+from edgetl.data.index import ImageIndex, read_index
 from edgetl.distill.answers import Answers, answer_stores, teachers_view, write_answers
 from edgetl.distill.lesson import feature_width, precision_of
 from edgetl.distill.settled import losses_of
@@ -12,13 +12,14 @@ from edgetl.distill.space import check_space
 from edgetl.distill.teacher import Teacher
 from edgetl.distill.teaching import TeacherTeaching
 from edgetl.runs.stage import StageContext
+from edgetl.runs.words import accuracy
 from edgetl.train.backbone import is_linear
 from edgetl.train.balance import balance_of
 from edgetl.train.task import LabelTeaching, Task
 from edgetl.train.transfer import MOST_IMAGES, grid_of, open_task
 from edgetl.zoo.classifier import Classifier
 
-__all__ = ["tasks_of", "views_of", "why_in_full"]
+__all__ = ["alone_task", "taught_task", "views_of", "why_in_full", "why_not_asked"]
 
 
 def why_in_full(student: Classifier, model: dict[str, Any], index: ImageIndex, context: StageContext) -> str:
@@ -46,7 +47,30 @@ def views_of(index: ImageIndex, context: StageContext) -> ViewGrid:
     return grid_of(index, context, recipe.student.views, mixup=mixup)
 
 
-def tasks_of(
+def alone_task(student: Classifier, index: ImageIndex, context: StageContext, *, name: str, seed: int) -> Task:
+    """The student's task with true labels.
+
+    Args:
+        student: With its pretrained weights.
+        index: The images.
+        context: The stage's context.
+        name: Name of the checkpoint folder.
+        seed: Seeds the order of images; the views keep the recipe's seed.
+    """
+    config = context.recipe.student
+    return open_task(
+        student,
+        views_of(index, context),
+        LabelTeaching(config.label_smoothing, balance_of(config, index)),
+        context,
+        title=f"Distilling into {config.model}, without the teacher",
+        name=f"{name}/alone",
+        section="student",
+        seed=seed,
+    )
+
+
+def taught_task(
     student: Classifier,
     teachers: Sequence[Teacher],
     index: ImageIndex,
@@ -54,16 +78,10 @@ def tasks_of(
     *,
     name: str,
     seed: int,
-) -> tuple[Task, Task]:
-    """The student's task with the teachers' answers, which are computed if they are missing, and that with true labels.
+) -> Task:
+    """The student's task with the teachers' answers, which are computed if they are missing.
 
-    Args:
-        student: With its pretrained weights.
-        teachers: All teachers.
-        index: The images.
-        context: The stage's context.
-        name: Name of the checkpoint folder.
-        seed: Seeds the order of images; the views keep the recipe's seed.
+    The arguments are those of `alone_task`, and all teachers.
 
     Raises:
         EnvironmentFault: The answers do not fit on the disk.
@@ -75,23 +93,43 @@ def tasks_of(
     if context.processes.first:
         check_space(stores, None, grid, grid.view_count, context.reporter)
     write_answers(grid, teachers, stores, None, context)
-    smoothing, balance = recipe.student.label_smoothing, balance_of(recipe.student, index)
-    answers = Answers(stores, len(context.contract.labels), first_row=1)
-    losses = losses_of(recipe.distill)
     taught = TeacherTeaching(
-        losses, answers, student, teacher_width=width, smoothing=smoothing, seed=seed, balance=balance
+        losses_of(recipe.distill),
+        Answers(stores, len(context.contract.labels), first_row=1),
+        student,
+        teacher_width=width,
+        smoothing=recipe.student.label_smoothing,
+        seed=seed,
+        balance=balance_of(recipe.student, index),
     )
     title = f"Distilling into {recipe.student.model}"
-    return (
-        open_task(student, grid, taught, context, title=title, name=f"{name}/taught", section="student", seed=seed),
-        open_task(
-            student,
-            grid,
-            LabelTeaching(smoothing, balance),
-            context,
-            title=f"{title}, without the teacher",
-            name=f"{name}/alone",
-            section="student",
-            seed=seed,
-        ),
-    )
+    return open_task(student, grid, taught, context, title=title, name=f"{name}/taught", section="student", seed=seed)
+
+
+def why_not_asked(teachers: Sequence[Teacher], top1: float, images: int, index: ImageIndex) -> str:
+    """Why teachers have nothing to teach a student whose head is right that often; empty if they have.
+
+    A teacher that was judged on other images is asked, and so is one that has images without labels to tell about.
+
+    Args:
+        teachers: All of them.
+        top1: The part of the images that the student's own head is right about, as a fraction of 1.
+        images: How many these are.
+        index: The student's images.
+    """
+    if index.split("unlabelled"):
+        return ""
+    own, found = _known(index), []
+    for teacher in teachers:
+        record = teacher.run.stage("finetune") or teacher.run.stage("distill") or {}
+        judged = record.get("learned", {}).get("val_images", 0)
+        if not judged or record["metrics"]["val_top1"] > top1 or _known(read_index(teacher.run)) != own:
+            return ""
+        found.append(accuracy(record["metrics"]["val_top1"], judged))
+    who = "the teacher is" if len(found) == 1 else "the teachers are"
+    return f"{who} right about {', '.join(found)} of the same images, this head about {accuracy(top1, images)}"
+
+
+def _known(index: ImageIndex) -> set[str]:
+    """The images that teach and judge, by their bytes."""
+    return {sample.sha256 for split in ("train", "val") for sample in index.split(split)}

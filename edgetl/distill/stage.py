@@ -9,7 +9,7 @@ import torch
 from edgetl.data.index import ImageIndex, read_index
 from edgetl.distill.estimate import say_what_to_expect
 from edgetl.distill.lesson import open_lesson, precision_of, teachers_of
-from edgetl.distill.pretrained import tasks_of, views_of, why_in_full
+from edgetl.distill.pretrained import alone_task, taught_task, views_of, why_in_full, why_not_asked
 from edgetl.distill.teacher import Ensemble, Teacher
 from edgetl.distill.visits import view_count
 from edgetl.runs.folder import RunFolder
@@ -18,7 +18,8 @@ from edgetl.train.balance import balance_of, say_balance
 from edgetl.train.evaluation import evaluate
 from edgetl.train.in_time import Teachers, in_time, subject_of
 from edgetl.train.measuring import Subject, answering_seconds
-from edgetl.train.task import Outcome
+from edgetl.train.probe import Probe
+from edgetl.train.task import Outcome, Task
 from edgetl.train.trained import write_trained
 from edgetl.train.transfer import transfer
 from edgetl.zoo.build import build_classifier
@@ -46,10 +47,7 @@ def run(context: StageContext) -> StageResult:
     is_timed = context.processes.first and (recipe.train_minutes or not why)
     asked = _asked(teachers, subject, context) if is_timed else Teachers()
     context, plan = in_time(subject, context, "student", asked, time.perf_counter() - start)
-    if why:
-        outcome = _trained_in_full(student, context, why)
-    else:
-        outcome = transfer(*tasks_of(student, teachers, index, context, name="distill", seed=recipe.seed))
+    outcome = _trained_in_full(student, context, why) if why else _from_probe(student, teachers, index, context)
     if context.processes.first:
         context.reporter.say(f"Chosen: {outcome.learned['strategy']}, since {outcome.learned['reason']}.")
     return write_trained(
@@ -77,6 +75,24 @@ def _trained_in_full(student: Classifier, context: StageContext, why: str) -> Ou
     lesson.prepare()
     records = lesson.teach(student, recipe.seed, "distill/student", f"Distilling into {recipe.student.model}")
     return Outcome.in_full(records, len(lesson.index.split("val")), why)
+
+
+def _from_probe(student: Classifier, teachers: Sequence[Teacher], index: ImageIndex, context: StageContext) -> Outcome:
+    """Teach a pretrained student; 'auto' also tries it on labels alone, first, and asks no teacher in vain."""
+    name, seed = "distill", context.recipe.seed
+
+    def taught() -> Task:
+        return taught_task(student, teachers, index, context, name=name, seed=seed)
+
+    def taught_if_worth_it(probe: Probe) -> Task | None:
+        why = why_not_asked(teachers, probe.top1, len(probe.right_N), index)
+        if why and context.processes.first:
+            context.reporter.say(f"Not asked: {why}.")
+        return None if why else taught()
+
+    if context.recipe.student.strategy != "auto":
+        return transfer(taught())
+    return transfer(alone_task(student, index, context, name=name, seed=seed), taught_if_worth_it)
 
 
 def _unmixed(context: StageContext) -> str:

@@ -38,7 +38,7 @@ class ModelConfig(Section):
     """How much is trained: features, partial, gradual, full, lpft, lora, or auto, which tries (docs/transfer.md)."""
 
     train_from: Annotated[str, BeforeValidator(as_text)] = "auto"
-    """First stage that partial and auto train: a name (--list-stages) or how many of the last; 'auto': two thirds."""
+    """First stage that partial and auto train: a name (--list-stages) or how many of the last; 'auto': over half."""
 
     lora_rank: int = Field(8, ge=1, le=256)
     """Rank of the updates that strategy lora trains, in columns; their factor alpha is twice the rank."""

@@ -7,10 +7,12 @@ features. The coordinates are computed once for all penalties and folds.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 __all__ = ["Head", "LogisticRegression", "cross_entropy", "logits_of"]
 
@@ -98,7 +100,8 @@ class LogisticRegression:
 
         first = self._flat(start, scale_R) if start else np.zeros(classes * (rank + 1))
         options = {"maxiter": _MAX_STEPS, "gtol": tolerance, "ftol": 1e-10, "maxcor": 20}
-        found = minimize(loss, first, jac=True, method="L-BFGS-B", options=options)
+        with _thread_pools().limit(limits=1, user_api="blas"):
+            found = minimize(loss, first, jac=True, method="L-BFGS-B", options=options)
         own_KR, bias_K = _parts(found.x, classes, rank)
         weight_KD = (own_KR * scale_R).float() @ self._vectors_DR.T
         return Head(weight_KD.numpy(), (bias_K.float() - weight_KD @ self._mean_D).numpy())
@@ -109,6 +112,12 @@ class LogisticRegression:
         bias_K = torch.from_numpy(head.bias_K) + weight_KD @ self._mean_D
         flat: NDArray[np.float64] = torch.cat([own_KR.flatten(), bias_K.double()]).numpy()
         return flat
+
+
+@lru_cache(maxsize=1)
+def _thread_pools() -> ThreadpoolController:
+    """The threads of libraries. SciPy's sums are short: on several threads, these and PyTorch's wait for each other."""
+    return ThreadpoolController()
 
 
 def _parts(flat: NDArray[np.float64], classes: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:

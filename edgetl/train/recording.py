@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from edgetl.data.dataset import Batch
@@ -14,6 +16,13 @@ from edgetl.runs.stage import StageContext
 from edgetl.train.memory import kept_memory
 
 __all__ = ["PixelRecorder", "Recorder", "pixel_store", "record"]
+
+_AT_ONCE = 16
+"""Images that a CPU computes at once: what lies between two layers then stays in its caches.
+
+An EfficientNet-Lite2 at 260 px took 25 ms for each of 16 images, and 31 for each of 64; a MobileNetV2 at 224 px 10 and
+14.
+"""
 
 
 class Recorder(Protocol):
@@ -103,6 +112,13 @@ def _computed(
             wanted = [store for store in recorder.stores if piece in missing[store]]
             if wanted:
                 with context.reporter.library("network inference"):
-                    numbers = recorder.numbers(batch)
+                    numbers = _numbers(recorder, batch)
                 found |= {store: numbers[store.name] for store in wanted}
         yield piece, batch, found
+
+
+def _numbers(recorder: Recorder, batch: Batch) -> dict[str, NDArray[Any]]:
+    """What a recorder says of a batch; on a CPU of a few images at a time."""
+    images, most = len(batch.labels_N), len(batch.labels_N) if torch.cuda.is_available() else _AT_ONCE
+    parts = [recorder.numbers(batch.part(start, min(start + most, images))) for start in range(0, images, most)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -39,8 +39,12 @@ __all__ = [
 MOST_IMAGES = 20_000
 """Images up to which 'auto' starts from a probe; more are enough to train every layer, and their features are large."""
 
-_TRAINED_PART = 0.65
-"""Part of the multiplications that is trained where the recipe leaves it open; before it are edges and spots."""
+_TRAINED_PART = 0.55
+"""Part of the multiplications that is trained, at least, where the recipe leaves it open; before are edges and spots.
+
+With 50 CIFAR images a class at 128 px, two orders of the images each, a MobileNetV2 reached 74.6 % trained from
+blocks.2 on (75 % of the multiplications), 74.6 from blocks.3 (62 %), 72.6 from blocks.4 (50 %), 68.9 from blocks.5.
+"""
 
 _MOST_CROSSED = 5000
 """Images up to which the validation split is learned from as well, and images are judged by cross-validation."""
@@ -58,17 +62,16 @@ _LARGEST_PART = 0.2
 """Largest fraction of the free space that activations may take."""
 
 
-def transfer(*tasks: Task) -> Outcome:
+def transfer(task: Task, other_way: auto.OtherWay | None = None) -> Outcome:
     """Fit a network in place, by the strategy of its recipe.
 
     Args:
-        tasks: The same network and images, taught in one way or in several. 'auto' keeps the best; of the other
-            strategies, each is of the first.
+        task: What is fitted.
+        other_way: To teach the same network the same images; 'auto' tries both, and keeps what answers better.
 
     Raises:
         ModelError: There is no stage of the recipe's name, or the network cannot be divided there.
     """
-    task = tasks[0]
     say_what_is_single(task)
     config, contract = task.config, task.context.contract
     strategy = config.strategy
@@ -86,7 +89,7 @@ def transfer(*tasks: Task) -> Outcome:
     at = cut(task.classifier, task.stages, first, contract.height) if first else None
     backbone = _recorded(task, at)
     if strategy == "auto":
-        return auto.learn(tasks, backbone, tuning)
+        return auto.learn(task, backbone, tuning, other_way)
     return partial.learn(task, backbone, tuning, strategy)
 
 

@@ -1,6 +1,7 @@
 """A pretrained student: it starts from its own probe, in its own size, and the teacher has to prove itself."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from edgetl.data.index import read_index
 from edgetl.data.sizing import Preprocessing, student_contract
 from edgetl.distill.lesson import teachers_of
-from edgetl.distill.pretrained import tasks_of
+from edgetl.distill.pretrained import alone_task, taught_task, why_not_asked
 from edgetl.zoo.build import build_classifier
 
 STUDENT = {
@@ -96,7 +97,8 @@ def test_its_head_is_fitted_to_what_the_teacher_answers(digits, weights, teacher
     context = type(context)(**{**vars(context), "teachers": (teacher,)})
     student, _ = build_classifier(asked.student, 4, 16, seed=0)
     index, teachers = read_index(run), teachers_of(context)
-    taught, alone = tasks_of(student, teachers, index, context, name="distill", seed=0)
+    taught = taught_task(student, teachers, index, context, name="distill", seed=0)
+    alone = alone_task(student, index, context, name="distill", seed=0)
     targets_RNK, true_RNK = (task.teaching.targets(task.grid, 4) for task in (taught, alone))
     np.testing.assert_allclose(targets_RNK.sum(-1), 1, atol=1e-3)
     spread = 2 * targets_RNK - true_RNK
@@ -116,7 +118,7 @@ def test_nothing_that_judges_is_mixed_into_what_teaches(digits, weights, teacher
     context = small_run.context(run, tmp_path, asked)
     context = type(context)(**{**vars(context), "teachers": (teacher,)})
     student, _ = build_classifier(asked.student, 4, 16, seed=0)
-    taught, _ = tasks_of(student, teachers_of(context), read_index(run), context, name="distill", seed=3)
+    taught = taught_task(student, teachers_of(context), read_index(run), context, name="distill", seed=3)
     grid = taught.grid
     mixed = [row for row in range(grid.rows) if grid.mixed(row)]
     assert mixed == [1, 3, 5, 7], "every second augmented view, and not the last"
@@ -183,3 +185,16 @@ def test_a_student_has_its_native_size_unless_its_teacher_sees_less(teacher_px, 
     own = student_contract(contract, read_index(teacher), asked, Preprocessing((0.5,) * 3, (0.5,) * 3, native, True))
     assert (own.height, own.width, own.mean) == (px, px, (0.5,) * 3)
     assert own.crop_fraction == contract.crop_fraction
+
+
+def test_a_teacher_that_knows_no_more_than_the_head_is_not_asked(learn, digits, weights, tmp_path):
+    run, _ = learn("whole", strategy="features", stages=("data", "distill"))
+    asked = settings(digits, weights, "whole")
+    context = small_run.context(run, tmp_path, asked)
+    teachers = teachers_of(type(context)(**{**vars(context), "teachers": tuple(run.parents("teacher"))}))
+    index, images = read_index(run), 80
+    reached = teachers[0].run.manifest["metrics"]["finetune"]["val_top1"]
+    assert why_not_asked(teachers, reached, images, index).startswith("the teacher is right about ")
+    assert why_not_asked(teachers, reached - 0.01, images, index) == ""
+    fewer = replace(index, samples=index.samples[:-30])
+    assert why_not_asked(teachers, 1.0, images, fewer) == "", "it was judged on other images"

@@ -135,3 +135,13 @@ def test_short_work_is_repeated_and_long_work_is_not():
         return len(runs) - 1  # without the warm-up
 
     assert (timed(10.0), timed(0.1), timed(0.001)) == (1, 3, 8)
+
+
+def test_what_other_programs_do_meanwhile_is_not_counted():
+    now, lengths = 0.0, iter([5.0, 0.4, 0.1, 0.7])
+
+    def work():
+        nonlocal now
+        now += next(lengths)
+
+    assert math.isclose(typical_seconds(work, clock=lambda: now), 0.1)

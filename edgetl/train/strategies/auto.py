@@ -4,7 +4,7 @@ Given several teachings of one network, such as a teacher's answers and true lab
 network is right more often is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from edgetl.train.backbone import Backbone
 from edgetl.train.folds import Fold
 from edgetl.train.luck import enough_errors, is_better
+from edgetl.train.probe import Probe
 from edgetl.train.strategies.features import Champion, probed
 from edgetl.train.strategies.partial import judged, outcome_of
 from edgetl.train.task import Outcome, Task
 from edgetl.train.tuning import Tuning, tried, tune
 
-__all__ = ["learn", "trial_visits"]
+__all__ = ["OtherWay", "learn", "trial_visits"]
 
 _HALVES = 2
 _STANDARD_ERRORS = 1.0
@@ -34,6 +35,10 @@ _MOST_TRIED = 2000
 """Images that a trial learns from, and that it is judged by, at most."""
 
 
+OtherWay = Callable[[Probe], Task | None]
+"""Gives the same network and images taught in another way, where that is worth a try against the probe on labels."""
+
+
 @dataclass(frozen=True)
 class _Trial:
     """What a training reached on images that it has not seen, beside the head it started from."""
@@ -47,23 +52,31 @@ class _Trial:
         """Whether the training is better than its head; half of the images understate what all of them would give."""
         return is_better(self.trained_N, self.fitted_N, standard_errors=_STANDARD_ERRORS)
 
+    @property
+    def leads(self) -> bool:
+        """Whether the training is right more often than its head, be it by luck."""
+        return int(self.trained_N.sum()) > int(self.fitted_N.sum())
 
-def learn(tasks: Sequence[Task], backbone: Backbone, tuning: Tuning) -> Outcome:
+
+def learn(task: Task, backbone: Backbone, tuning: Tuning, other_way: OtherWay | None = None) -> Outcome:
     """Fit the head; try to train the last stages; keep what answers better on images that it has not seen.
 
     Args:
-        tasks: The same network and images, taught in one way or in several; of equals the first is kept.
+        task: What is fitted.
         backbone: What the network said of the images.
         tuning: Which stages are trained, and how long.
+        other_way: Another way to teach it, if there is one.
     """
-    champions = [probed(task, backbone) for task in tasks]
-    champion = max(champions, key=lambda each: int(each.probe.right_N.sum()))
-    probe = champion.probe
-    _say(champion.task, f"Probe: {probe.sentence()}: {_share(probe.right_N)} of images that it has not seen.")
+    champions = [probed(task, backbone)]
+    probe = champions[0].probe
+    _say(task, f"Probe: {probe.sentence()}: {_share(probe.right_N)} of images that it has not seen.")
     if not enough_errors(probe.right_N):
         mistakes = int((~probe.right_N).sum())
-        return champion.outcome(f"its {mistakes} mistakes are too few for anything else to be shown to be better")
-    return (_crossed if champion.task.crosses else _held_out)(champions, champion, backbone, tuning)
+        return champions[0].outcome(f"its {mistakes} mistakes are too few for anything else to be shown to be better")
+    if other_way and (other := other_way(probe)):
+        champions.insert(0, probed(other, backbone))
+    best = max(champions, key=lambda each: int(each.probe.right_N.sum()))
+    return (_crossed if task.crosses else _held_out)(champions, best, backbone, tuning)
 
 
 def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, tuning: Tuning) -> Outcome:
@@ -75,8 +88,8 @@ def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, 
     for half in range(_HALVES):
         trials = [_with_half(trial, backbone, short, half) for trial in trials]
         trial = max(trials, key=lambda each: int(each.trained_N.sum()))
-        # One half is enough if it decides.
-        if trial.wins:
+        # One half is enough if it decides: the training is better by more than luck, or not even ahead.
+        if trial.wins or not trial.leads:
             break
     reason = _compared(trial, tuning)
     if not trial.wins:
