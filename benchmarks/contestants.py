@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Cell", "Record", "logistic", "measured", "measured_edgetl", "timed", "tutorial"]
+__all__ = ["Cell", "Record", "logistic", "measured", "measured_edgetl", "measured_student", "timed", "tutorial"]
 
 _ROOT = Path(__file__).parents[1]
 _PEERS = Path(__file__).parent / "peers"
@@ -71,19 +71,28 @@ def measured(cell: Cell, name: str, command: list[object], python: str = sys.exe
 
 def measured_edgetl(cell: Cell, *options: str, name: str = "edgetl") -> Record:
     """Run `edgetl finetune`, or read what it found before; `learned` is what its manifest says of the strategy."""
+    return _made(cell, name, "finetune", ["--model", cell.network, "--weights", cell.weights, *options])
+
+
+def measured_student(cell: Cell, teacher: Path, *, name: str) -> Record:
+    """Run `edgetl distill` with the run folder of a teacher, or read what it found before."""
+    student = ["--student", cell.network, "--set", f"student.weights={cell.weights}"]
+    return _made(cell, name, "distill", ["--teacher", teacher, *student])
+
+
+def _made(cell: Cell, name: str, verb: str, options: list[object]) -> Record:
     file, run = cell.out / f"{name}.json", cell.out / name
     if file.is_file():
         return _read(file)
     shutil.rmtree(run, ignore_errors=True)  # continued, it would take less time
-    task = ["--model", cell.network, "--weights", cell.weights, "--data", cell.data, "--seed", cell.seed]
-    size = f"data.image_size={cell.size}"
-    seconds, _ = timed([sys.executable, "-m", "edgetl", "finetune", *task, "--out", run, "--set", size, *options])
+    task = ["--data", cell.data, "--seed", cell.seed, "--out", run, "--set", f"data.image_size={cell.size}"]
+    seconds, _ = timed([sys.executable, "-m", "edgetl", verb, *task, *options])
     manifest = json.loads((run / "manifest.json").read_text())
     _, text = timed([sys.executable, _PEERS / "edgetl_answers.py", run])
-    answers, stated = json.loads(text), manifest["metrics"]["finetune"]["test_top1"]
+    answers, stated = json.loads(text), manifest["metrics"][verb]["test_top1"]
     if abs(answers["top1"] - stated) > 1e-9:
         raise SystemExit(f"{run}: says that {stated} are right, but {answers['top1']} are")
-    learned = manifest["stages"]["finetune"].get("learned")
+    learned = manifest["stages"][verb].get("learned")
     return _kept(file, {"seconds": seconds, **answers, **({"learned": learned} if learned else {})})
 
 
