@@ -79,12 +79,13 @@ def _trained_in_full(student: Classifier, context: StageContext, why: str) -> Ou
 
 def _from_probe(student: Classifier, teachers: Sequence[Teacher], index: ImageIndex, context: StageContext) -> Outcome:
     """Teach a pretrained student; 'auto' also tries it on labels alone, first, and asks no teacher in vain."""
-    name, seed = "distill", context.recipe.seed
+    name, seed, why = "distill", context.recipe.seed, ""
 
     def taught() -> Task:
         return taught_task(student, teachers, index, context, name=name, seed=seed)
 
     def taught_if_worth_it(probe: Probe) -> Task | None:
+        nonlocal why
         why = why_not_asked(teachers, probe.top1, len(probe.right_N), index)
         if why and context.processes.first:
             context.reporter.say(f"Not asked: {why}.")
@@ -92,7 +93,8 @@ def _from_probe(student: Classifier, teachers: Sequence[Teacher], index: ImageIn
 
     if context.recipe.student.strategy != "auto":
         return transfer(taught())
-    return transfer(alone_task(student, index, context, name=name, seed=seed), taught_if_worth_it)
+    outcome = transfer(alone_task(student, index, context, name=name, seed=seed), taught_if_worth_it)
+    return replace(outcome, learned={**outcome.learned, "not_asked": why}) if why else outcome
 
 
 def _unmixed(context: StageContext) -> str:
