@@ -108,7 +108,7 @@ def _without_teacher(lesson: Lesson, seed: int) -> Training:
     # It cannot use images without labels, so it sees the others more often: as many batches in all.
     steps = lesson.epochs * lesson.order(seed).steps_per_epoch
     classes = balance.drawn([sample.label for sample in samples])
-    order = Order(len(samples), config.batch_size, seed, classes=classes)
+    order = Order(len(samples), config.batch, seed, classes=classes)
     return Training(
         title=f"Without the teacher, seed {seed}",
         checkpoints=f"{_NAME}/alone-{seed}",

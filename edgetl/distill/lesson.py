@@ -56,7 +56,7 @@ class Lesson:
         """The order of the images; the epochs cycle through the views that the teachers answered."""
         recipe = self.context.recipe
         vary = recipe.distill.vary_repeats
-        return Order(len(self.samples), recipe.student.batch_size, seed, self.grid.view_count, vary)
+        return Order(len(self.samples), recipe.student.batch, seed, self.grid.view_count, vary)
 
     def prepare(self) -> None:
         """Write the missing answers and pixels.

@@ -45,7 +45,7 @@ def _rate(recipe: Recipe) -> dict[str, float]:
     student = recipe.student
     if student.learning_rate != "auto" or student.weights != "none":
         return {}
-    images = student.batch_size * student.accumulate if student.optimizer == "sgd" else 1
+    images = student.batch * student.accumulate if student.optimizer == "sgd" else 1
     return {"learning_rate": _FROM_SCRATCH[student.optimizer] * images}
 
 

@@ -92,7 +92,7 @@ def _alone(context: StageContext) -> Training:
         samples=samples,
         views=Views(context.contract, recipe.augment, recipe.seed),
         order=Order(
-            len(samples), config.batch_size, recipe.seed, classes=balance.drawn([sample.label for sample in samples])
+            len(samples), config.batch, recipe.seed, classes=balance.drawn([sample.label for sample in samples])
         ),
         objective=FromLabels(config.label_smoothing, balance.loss_weights),
         epochs=config.epochs,

@@ -52,8 +52,8 @@ class ModelConfig(Section):
     epochs: int = Field(20, ge=1, le=10_000)
     """Passes over the training images where the whole network is trained with a new head (strategy full)."""
 
-    batch_size: int = Field(32, ge=2, le=4096)
-    """Images that are computed at once; an optimizer step takes this many times `accumulate`."""
+    batch_size: Annotated[int, Field(ge=2, le=4096)] | Literal["auto"] = "auto"
+    """Images that are computed at once, `accumulate` times a step; 'auto': 32, from a fitted head 16 of under 1,000."""
 
     accumulate: int = Field(1, ge=1, le=1024)
     """Batches whose gradients are summed before a step: as one larger batch, in the memory of a small one."""
@@ -99,6 +99,11 @@ class ModelConfig(Section):
 
     average_decay: float = Field(0.0, ge=0, lt=1)
     """Decay of a moving average of the weights, which is then what is kept; 0 for none."""
+
+    @property
+    def batch(self) -> int:
+        """`batch_size`, with what 'auto' means where the training does not start from a fitted head."""
+        return 32 if self.batch_size == "auto" else self.batch_size
 
 
 class TeacherConfig(ModelConfig):

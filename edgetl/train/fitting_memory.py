@@ -196,7 +196,7 @@ def _too_large(problem: str, largest: int, config: ModelConfig, section: Literal
     field = f"{section}.batch_size"
     if not largest:
         return ConfigError(field, problem, hint="No smaller batch fits either: choose a smaller network or image size.")
-    parts = -(-config.batch_size * config.accumulate // largest)
+    parts = -(-config.batch * config.accumulate // largest)
     return ConfigError(
         field, problem, hint=f"{largest} fit: --set {field}={largest} --set {section}.accumulate={parts}"
     )

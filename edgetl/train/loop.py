@@ -99,7 +99,7 @@ def _check_memory(trainee: Trainee, training: Training, context: StageContext, d
         trainee.classifier,
         image.to(device),
         training.config,
-        images=min(training.config.batch_size, training.order.images),
+        images=min(training.config.batch, training.order.images),
         section=training.section,
         processes=context.processes,
         half=is_half(training.config, training.section, device),
@@ -113,7 +113,7 @@ def _steps(
     config, processes = training.config, context.processes
     model, optimizer = accelerator.prepare(state.trainee, state.optimizer)
     half = is_half(config, training.section, accelerator.device)
-    part = -(-config.batch_size // processes.count)
+    part = -(-config.batch // processes.count)
     stepper = Stepper(model, optimizer, accelerator, config, part=part, half=half)
     batches = training_batches(
         training.index,
@@ -140,7 +140,7 @@ def _steps(
                 partial(stepper.step, batch),
                 partial(stepper.attempt, batch),
                 config,
-                images=min(config.batch_size, training.order.images),
+                images=min(config.batch, training.order.images),
                 section=training.section,
                 processes=processes,
             )

@@ -1,7 +1,7 @@
 """Whether one classifier is better than another by more than luck, on images that neither has learned from."""
 
-import math
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +16,20 @@ _LEAST_ERRORS = 8
 
 
 def is_better(
-    candidate_N: NDArray[np.bool_], champion_N: NDArray[np.bool_], *, standard_errors: float = _STANDARD_ERRORS
+    candidate_N: NDArray[Any], champion_N: NDArray[Any], *, standard_errors: float = _STANDARD_ERRORS
 ) -> bool:
     """Whether a candidate is right more often, beyond chance.
 
-    The sign test on the images that only one of them gets right (McNemar, 1947), with the normal approximation.
+    The sign test on the images that only one of them gets right (McNemar, 1947), with the normal approximation; of
+    shares, the differences count with their size.
 
     Args:
-        candidate_N: Whether the candidate is right, per image.
+        candidate_N: Whether the candidate is right, per image; or about which share of its views, as a fraction of 1.
         champion_N: The same of what it would replace.
         standard_errors: By how many the difference has to exceed chance.
     """
-    wins, losses = int((candidate_N & ~champion_N).sum()), int((~candidate_N & champion_N).sum())
-    return wins - losses > standard_errors * math.sqrt(wins + losses)
+    difference_N = candidate_N.astype(np.float64) - champion_N
+    return bool(difference_N.sum() > standard_errors * np.sqrt(np.square(difference_N).sum()))
 
 
 def errors_of_best(count: int) -> float:

@@ -63,7 +63,7 @@ def peak_learning_rate(config: ModelConfig, network: torch.nn.Module) -> float:
     normalised = any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in network.modules())
     if config.optimizer == "sgd":
         per_256 = (0.1 if normalised else 0.01) if config.weights == "none" else 0.02
-        return per_256 * config.batch_size * config.accumulate / 256
+        return per_256 * config.batch * config.accumulate / 256
     if config.weights != "none":
         return 0.0005
     return 0.006 if normalised else 0.001

@@ -91,7 +91,7 @@ def swept(network: torch.nn.Module, training: Training, context: StageContext) -
     at_first = deepcopy(trainee)
     model, optimizer = accelerator.prepare(trainee, make_optimizer(trainee, config, _LOWEST, training.rates))
     half = is_half(config, training.section, device)
-    stepper = Stepper(model, optimizer, accelerator, config, part=config.batch_size, half=half)
+    stepper = Stepper(model, optimizer, accelerator, config, part=config.batch, half=half)
     batches = training_batches(
         training.index,
         training.samples,
@@ -113,7 +113,7 @@ def swept(network: torch.nn.Module, training: Training, context: StageContext) -
             for each in (model, at_first):
                 enter_training(each, training)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                initial.append(_answered(at_first, batch, config.batch_size, device))
+                initial.append(_answered(at_first, batch, config.batch, device))
             losses.append(float(stepper.step(batch)))
             advance(1, f"{rates[-1]:.1e}")
             if _has_exploded(_smoothed(_relative(losses, initial))):

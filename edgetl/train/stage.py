@@ -96,7 +96,7 @@ def training_in_full(index: ImageIndex, context: StageContext, balance: Balance)
         samples=samples,
         views=Views(context.contract, recipe.augment, recipe.seed).for_labels(),
         order=Order(
-            len(samples), config.batch_size, recipe.seed, classes=balance.drawn([sample.label for sample in samples])
+            len(samples), config.batch, recipe.seed, classes=balance.drawn([sample.label for sample in samples])
         ),
         objective=FromLabels(config.label_smoothing, balance.loss_weights),
         epochs=config.epochs,

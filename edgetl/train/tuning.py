@@ -23,9 +23,16 @@ from edgetl.train.loop import Record, Training, fit
 from edgetl.train.optimizer import tuning_learning_rate
 from edgetl.train.task import Task
 
-__all__ = ["Tuning", "prepared", "rate_of", "right_of", "tried", "tune"]
+__all__ = ["Tuning", "judged_rows", "prepared", "rate_of", "right_of", "tried", "tune"]
 
-_BATCH = 64
+_BATCH = 16
+_FEW, _FEW_BATCH = 1000, 16
+"""Images below which a step takes 16 of them where the recipe leaves it open, since 32 would be too few steps.
+
+With 50 CIFAR images a class, three cuts, a MobileNetV2 reached 73.9 % instead of 72.8; trained on half of the images,
+it was better than its head by 3.4 points of their views instead of 1.8, and so was more often seen to be better.
+"""
+
 _WORST = 1e-2
 
 
@@ -80,17 +87,18 @@ def prepared(
     frozen = _frozen(task, tuning.first)
     for parameter in frozen:
         parameter.requires_grad_(False)
+    config = task.config.model_copy(update={"resize_from": 1.0, "batch_size": _batch(task)})
     training = Training(
         title=f"{task.title}{name and f', {name}'}",
         checkpoints=f"{task.name}/{name.replace(' ', '-') or 'training'}",
         section=task.section,
-        config=task.config.model_copy(update={"resize_from": 1.0}),
+        config=config,
         index=task.grid.index,
         samples=task.grid.samples,
         views=task.grid.views.for_labels() if stored is None and task.teaching.by_labels else task.grid.views,
         order=Order(
             len(learn_N),
-            task.config.batch_size,
+            config.batch,
             task.seed,
             view_count=None if stored is None and task.teaching.by_labels else task.grid.view_count,
             vary_repeats=stored is None,
@@ -114,20 +122,34 @@ def prepared(
         task.classifier.to("cpu").eval()
 
 
+def judged_rows(task: Task, backbone: Backbone, tuning: Tuning) -> list[int]:
+    """Rows of the grid by which images are judged: the plain one, and the augmented ones if they are stored.
+
+    All views of an image say more about a network than the plain one: with 250 CIFAR images and nine views, the
+    standard error of a difference was 1.7 points instead of 2.8. A view with another image in it says something else.
+    """
+    grid = task.grid
+    if not task.crosses or _part(task, backbone, tuning)[1] is None:
+        return [0]
+    return [row for row in range(grid.rows) if not grid.views.is_mixed(grid.view_of(row))]
+
+
 def right_of(task: Task, backbone: Backbone, tuning: Tuning, judge_N: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether the network, trained as given, is right about some images."""
+    """Whether the network, trained as given, is right about some images, `(R, N)` for the judged rows."""
     network, activations = _part(task, backbone, tuning)
     if activations is None:
         samples = [task.grid.samples[position] for position in judge_N]
-        return evaluate(task.classifier, task.grid.index, samples, task.context, torch.device("cpu")).right_N
-    labels_N, right = task.labels, []
+        return evaluate(task.classifier, task.grid.index, samples, task.context, torch.device("cpu")).right_N[None]
+    rows = judged_rows(task, backbone, tuning)
+    right_RN = np.empty((len(rows), len(judge_N)), np.bool_)
     network.eval()
-    for start in range(0, len(judge_N), _BATCH):
-        places = judge_N[start : start + _BATCH]
-        with torch.inference_mode():
-            logits_NK = network(torch.from_numpy(activations[0, places]))
-        right.append(logits_NK.argmax(1).numpy() == labels_N[places])
-    return np.concatenate(right)
+    for place, row in enumerate(rows):
+        for start in range(0, len(judge_N), _BATCH):
+            some_N = judge_N[start : start + _BATCH]
+            with torch.inference_mode():
+                logits_NK = network(torch.from_numpy(activations[row, some_N]))
+            right_RN[place, start : start + _BATCH] = logits_NK.argmax(1).numpy() == task.labels[some_N]
+    return right_RN
 
 
 def tried(
@@ -138,13 +160,13 @@ def tried(
     name: str,
     head: Head,
 ) -> NDArray[np.bool_]:
-    """Train on one part of the images; returns whether the network is right about the other part.
+    """Train on one part of the images; returns whether the network is right about the other part, as `right_of`.
 
     The result is noted, so that a killed stage goes on with the next fold.
     """
     context = task.context
     note = context.folder.checkpoint_dir(f"{task.name}/{name.replace(' ', '-')}") / "right.json"
-    known: list[bool] | None = None
+    known: list[list[bool]] | None = None
     if context.processes.first and note.is_file():
         stated = json.loads(note.read_bytes())
         known = stated["right"] if stated["inputs"] == context.inputs else None
@@ -156,6 +178,10 @@ def tried(
             note.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(note, json.dumps({"inputs": context.inputs, "right": known}))
     return np.array(known, np.bool_)
+
+
+def _batch(task: Task) -> int:
+    return _FEW_BATCH if task.config.batch_size == "auto" and len(task.final) < _FEW else task.config.batch
 
 
 def _part(task: Task, backbone: Backbone, tuning: Tuning) -> tuple[nn.Module, NDArray[np.float16] | None]:

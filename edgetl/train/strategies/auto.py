@@ -17,7 +17,7 @@ from edgetl.train.probe import Probe
 from edgetl.train.strategies.features import Champion, probed
 from edgetl.train.strategies.partial import judged, outcome_of
 from edgetl.train.task import Outcome, Task
-from edgetl.train.tuning import Tuning, tried, tune
+from edgetl.train.tuning import Tuning, judged_rows, tried, tune
 
 __all__ = ["OtherWay", "learn", "trial_visits"]
 
@@ -44,18 +44,25 @@ class _Trial:
     """What a training reached on images that it has not seen, beside the head it started from."""
 
     champion: Champion
-    trained_N: NDArray[np.bool_]
-    fitted_N: NDArray[np.bool_]
+    trained_RN: NDArray[np.bool_]
+    """Whether it is right about each view of each image; the first row is that of the plain images."""
+
+    fitted_RN: NDArray[np.bool_]
 
     @property
     def wins(self) -> bool:
         """Whether the training is better than its head; half of the images understate what all of them would give."""
-        return is_better(self.trained_N, self.fitted_N, standard_errors=_STANDARD_ERRORS)
+        return is_better(self.trained_RN.mean(0), self.fitted_RN.mean(0), standard_errors=_STANDARD_ERRORS)
 
     @property
-    def leads(self) -> bool:
-        """Whether the training is right more often than its head, be it by luck."""
-        return int(self.trained_N.sum()) > int(self.fitted_N.sum())
+    def fails(self) -> bool:
+        """Whether the training is worse than its head by as much."""
+        return is_better(self.fitted_RN.mean(0), self.trained_RN.mean(0), standard_errors=_STANDARD_ERRORS)
+
+    @property
+    def reached(self) -> float:
+        """The share of all views that the training is right about, as a fraction of 1."""
+        return float(self.trained_RN.mean())
 
 
 def learn(task: Task, backbone: Backbone, tuning: Tuning, other_way: OtherWay | None = None) -> Outcome:
@@ -69,7 +76,7 @@ def learn(task: Task, backbone: Backbone, tuning: Tuning, other_way: OtherWay | 
     """
     champions = [probed(task, backbone)]
     probe = champions[0].probe
-    _say(task, f"Probe: {probe.sentence()}: {_share(probe.right_N)} of images that it has not seen.")
+    _say(task, f"Probe: {probe.sentence()}: {_share(probe.right_N[None])} of images that it has not seen.")
     if not enough_errors(probe.right_N):
         mistakes = int((~probe.right_N).sum())
         return champions[0].outcome(f"its {mistakes} mistakes are too few for anything else to be shown to be better")
@@ -84,19 +91,20 @@ def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, 
     # Of few images, half of the epochs would be too few steps to tell anything.
     is_short = len(champions[0].task.final) > _FEW
     short = replace(tuning, epochs=max(1, tuning.epochs // 2)) if is_short else tuning
-    trials = [_Trial(champion, np.zeros(0, np.bool_), np.zeros(0, np.bool_)) for champion in champions]
+    nothing_RN = np.zeros((len(judged_rows(champions[0].task, backbone, short)), 0), np.bool_)
+    trials = [_Trial(champion, nothing_RN, nothing_RN) for champion in champions]
     for half in range(_HALVES):
         trials = [_with_half(trial, backbone, short, half) for trial in trials]
-        trial = max(trials, key=lambda each: int(each.trained_N.sum()))
-        # One half is enough if it decides: the training is better by more than luck, or not even ahead.
-        if trial.wins or not trial.leads:
+        trial = max(trials, key=lambda each: each.reached)
+        # One half is enough if it decides.
+        if trial.wins or trial.fails:
             break
     reason = _compared(trial, tuning)
     if not trial.wins:
         return _with_tried(best.outcome(f"{reason}, which may be luck"), trials)
     task = trial.champion.task
     records = tune(task, backbone, tuning, task.final, "", trial.champion.head(task.final))
-    outcome = outcome_of(trial.champion, records, trial.trained_N, "partial", reason)
+    outcome = outcome_of(trial.champion, records, trial.trained_RN[0], "partial", reason)
     return _with_others(outcome, trial, trials)
 
 
@@ -105,12 +113,9 @@ def _with_half(trial: _Trial, backbone: Backbone, tuning: Tuning, half: int) -> 
     champion = trial.champion
     learn_N, judge_N = _thinned(champion.task.folds(_HALVES)[half])
     head = champion.head(learn_N)
-    right_N = tried(champion.task, backbone, tuning, (learn_N, judge_N), f"trial {half + 1}", head)
-    return _Trial(
-        champion,
-        np.concatenate([trial.trained_N, right_N]),
-        np.concatenate([trial.fitted_N, champion.right(head, judge_N)]),
-    )
+    right_RN = tried(champion.task, backbone, tuning, (learn_N, judge_N), f"trial {half + 1}", head)
+    fitted_RN = champion.right(head, judge_N, judged_rows(champion.task, backbone, tuning))
+    return _Trial(champion, np.hstack([trial.trained_RN, right_RN]), np.hstack([trial.fitted_RN, fitted_RN]))
 
 
 def _held_out(champions: Sequence[Champion], best: Champion, backbone: Backbone, tuning: Tuning) -> Outcome:
@@ -122,13 +127,13 @@ def _held_out(champions: Sequence[Champion], best: Champion, backbone: Backbone,
         right_N = judged(task, backbone, tuning)
         assert right_N is not None
         weights = {name: value.clone() for name, value in task.classifier.state_dict().items()}
-        found.append((_Trial(champion, right_N, best.probe.right_N), records, weights))
-    trial, records, weights = max(found, key=lambda each: int(each[0].trained_N.sum()))
+        found.append((_Trial(champion, right_N[None], best.probe.right_N[None]), records, weights))
+    trial, records, weights = max(found, key=lambda each: each[0].reached)
     reason = _compared(trial, tuning)
-    if not is_better(trial.trained_N, trial.fitted_N):
+    if not is_better(trial.trained_RN[0], trial.fitted_RN[0]):
         return _with_tried(best.outcome(f"{reason}, which may be luck"), [each for each, _, _ in found])
     trial.champion.task.classifier.load_state_dict(weights)
-    outcome = outcome_of(trial.champion, records, trial.trained_N, "partial", reason)
+    outcome = outcome_of(trial.champion, records, trial.trained_RN[0], "partial", reason)
     return _with_others(outcome, trial, [each for each, _, _ in found])
 
 
@@ -146,7 +151,7 @@ def _with_others(outcome: Outcome, best: _Trial, trials: Sequence[_Trial]) -> Ou
 
 def _with_tried(outcome: Outcome, trials: Sequence[_Trial]) -> Outcome:
     """The outcome with what training by each teaching reached."""
-    reached = {trial.champion.task.teaching.name: float(trial.trained_N.mean()) for trial in trials}
+    reached = {trial.champion.task.teaching.name: trial.reached for trial in trials}
     return replace(outcome, learned={**outcome.learned, "tried": reached})
 
 
@@ -158,7 +163,7 @@ def _thinned(fold: Fold) -> Fold:
 
 def _compared(trial: _Trial, tuning: Tuning) -> str:
     what = f"from {trial.champion.task.stages[tuning.first].name!r} on" if tuning.first else "of all stages"
-    return f"training {what} reached {_share(trial.trained_N)}, the fitted head alone {_share(trial.fitted_N)}"
+    return f"training {what} reached {_share(trial.trained_RN)}, the fitted head alone {_share(trial.fitted_RN)}"
 
 
 def _say(task: Task, text: str) -> None:
@@ -166,8 +171,9 @@ def _say(task: Task, text: str) -> None:
         task.context.reporter.say(text)
 
 
-def _share(right_N: NDArray[np.bool_]) -> str:
-    return f"{right_N.mean():.1%} of {len(right_N):,}"
+def _share(right_RN: NDArray[np.bool_]) -> str:
+    views, images = right_RN.shape
+    return f"{right_RN.mean():.1%} of {f'{views} views of ' if views > 1 else ''}{images:,}"
 
 
 def trial_visits(images: int, epochs: int) -> int:

@@ -1,5 +1,6 @@
 """Features: the network stays as it is, and the best head for its features is fitted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,11 +31,11 @@ class Champion:
         """The probe's head, fitted on some images."""
         return refit(self.examples, self.probe, learn_N)
 
-    def right(self, head: Head, judge_N: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether a head is right about some images."""
-        features_SD, _ = self.examples.samples(1, judge_N)
-        right_N: NDArray[np.bool_] = logits_of(head, features_SD).argmax(1) == self.examples.labels_N[judge_N]
-        return right_N
+    def right(self, head: Head, judge_N: NDArray[np.int64], rows: Sequence[int]) -> NDArray[np.bool_]:
+        """Whether a head is right about some rows of views of some images, `(R, N)`."""
+        features_RND = self.examples.features_RND
+        labels_N = self.examples.labels_N[judge_N]
+        return np.stack([logits_of(head, features_RND[row, judge_N]).argmax(1) == labels_N for row in rows])
 
     def outcome(self, reason: str) -> Outcome:
         """Keep the probe: give the network its head, fitted on all images that may be learned from."""

@@ -27,7 +27,8 @@ def judged(task: Task, backbone: Backbone, tuning: Tuning) -> NDArray[np.bool_] 
     if task.crosses:
         return None
     ((_, judge_N),) = task.folds(1)
-    return right_of(task, backbone, tuning, judge_N)
+    right_N: NDArray[np.bool_] = right_of(task, backbone, tuning, judge_N)[0]
+    return right_N
 
 
 def outcome_of(
