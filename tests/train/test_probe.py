@@ -107,6 +107,14 @@ def test_better_means_by_more_than_luck(wins, losses, better):
     assert is_better(*outcomes(wins, losses)) is better
 
 
+def test_shares_of_views_tell_what_single_views_cannot():
+    rng = np.random.default_rng(0)
+    candidate_RN, champion_RN = (rng.random((9, 200)) < share for share in (0.66, 0.6))
+    assert not is_better(candidate_RN[0], champion_RN[0])
+    assert is_better(candidate_RN.mean(0), champion_RN.mean(0))
+    assert not is_better(champion_RN.mean(0), candidate_RN.mean(0))
+
+
 def test_a_champion_of_few_mistakes_cannot_be_beaten():
     _, champion = outcomes(7, 0)
     assert not enough_errors(champion)

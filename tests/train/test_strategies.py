@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from edgetl.data.store import ArrayStore
 from edgetl.errors import ModelError
 from edgetl.runs.files import sha256_of
+from edgetl.train.loop import fit
 
 CLASSES, IMAGES = 4, 24
 
@@ -62,8 +63,23 @@ def test_auto_trains_what_a_head_cannot_mend(learn):
     learned = run.manifest["stages"]["finetune"]["learned"]
     assert learned["strategy"] == "partial"
     assert learned["reason"].startswith("training from 'layer4' on reached ")
+    assert " of 9 views of " in learned["reason"], "every stored view judges"
     assert top1(run) > top1(alone)
     assert any(line.startswith("Chosen: partial, since training from 'layer4' on reached") for line in heard.lines)
+
+
+@pytest.mark.parametrize(("asked", "few", "images"), [("auto", 1000, 16), ("auto", 10, 32), (24, 1000, 24)])
+def test_a_step_takes_fewer_of_few_images_unless_the_recipe_says_how_many(learn, monkeypatch, asked, few, images):
+    taken = []
+
+    def spied(network, training, context):
+        taken.append((training.order.batch_size, training.config.batch))
+        return fit(network, training, context)
+
+    monkeypatch.setattr("edgetl.train.tuning.fit", spied)
+    monkeypatch.setattr("edgetl.train.tuning._FEW", few)
+    learn("whole", strategy="partial", tuning_epochs=1, batch_size=asked)
+    assert taken == [(images, images)]
 
 
 def test_auto_keeps_the_head_where_little_is_left_to_win(learn):
