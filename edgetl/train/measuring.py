@@ -27,6 +27,7 @@ from edgetl.train.estimate import PROBE_IMAGES, training_seconds
 from edgetl.train.memory import kept_memory
 from edgetl.train.strategies.lora import check_products
 from edgetl.train.transfer import first_stage, storable_views
+from edgetl.train.tuning import batch_of
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.cut import Cut, cut
 from edgetl.zoo.folding import folded_norms
@@ -149,6 +150,7 @@ def _with_steps(
     first = first_stage(stages, subject.config) if subject.strategy in ("auto", "partial") else 0
     part = cut(classifier, stages, first, side) if first else None
     frozen = [name for stage in stages[:first] for name in stage.modules]
+    images_NHWC = images_NHWC[: batch_of(subject.config, len(subject.samples))]
     network = _copied(classifier, frozen)
     with _adapted(network, subject, context) if subject.strategy == "lora" else nullcontext():
         step_s = _step_s(network, images_NHWC)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgetl.data.loader import Order
+from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.files import write_atomic
 from edgetl.train.backbone import Backbone, put_head
 from edgetl.train.evaluation import evaluate
@@ -23,7 +24,7 @@ from edgetl.train.loop import Record, Training, fit
 from edgetl.train.optimizer import tuning_learning_rate
 from edgetl.train.task import Task
 
-__all__ = ["Tuning", "judged_rows", "prepared", "rate_of", "right_of", "tried", "tune"]
+__all__ = ["Tuning", "batch_of", "judged_rows", "prepared", "rate_of", "right_of", "tried", "tune"]
 
 _BATCH = 16
 _FEW, _FEW_BATCH = 1000, 16
@@ -64,6 +65,11 @@ def tune(
         return fit(network, training, task.context)
 
 
+def batch_of(config: ModelConfig, images: int) -> int:
+    """Images of a step from a fitted head, of so many that are learned from in the end."""
+    return _FEW_BATCH if config.batch_size == "auto" and images < _FEW else config.batch
+
+
 @contextmanager
 def prepared(
     task: Task, backbone: Backbone, tuning: Tuning, learn_N: NDArray[np.int64], name: str, head: Head | None
@@ -87,7 +93,7 @@ def prepared(
     frozen = _frozen(task, tuning.first)
     for parameter in frozen:
         parameter.requires_grad_(False)
-    config = task.config.model_copy(update={"resize_from": 1.0, "batch_size": _batch(task)})
+    config = task.config.model_copy(update={"resize_from": 1.0, "batch_size": batch_of(task.config, len(task.final))})
     training = Training(
         title=f"{task.title}{name and f', {name}'}",
         checkpoints=f"{task.name}/{name.replace(' ', '-') or 'training'}",
@@ -178,10 +184,6 @@ def tried(
             note.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(note, json.dumps({"inputs": context.inputs, "right": known}))
     return np.array(known, np.bool_)
-
-
-def _batch(task: Task) -> int:
-    return _FEW_BATCH if task.config.batch_size == "auto" and len(task.final) < _FEW else task.config.batch
 
 
 def _part(task: Task, backbone: Backbone, tuning: Tuning) -> tuple[nn.Module, NDArray[np.float16] | None]:
