@@ -72,18 +72,17 @@ def _compare_in_full(context: StageContext, seeds: range) -> tuple[NDArray[np.bo
 def _compare_from_probe(context: StageContext, seeds: range) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The same of pretrained students, each of which starts from its own probe."""
     teachers, index = teachers_of(context), read_index(context.folder)
-    found: dict[str, list[NDArray[np.bool_]]] = {"taught": [], "alone": []}
-    for seed in seeds:
 
-        def taught(student: Classifier, place: str, seed: int = seed) -> None:
-            transfer(taught_task(student, teachers, index, context, name=place, seed=seed))
+    def right(way: str, seed: int) -> NDArray[np.bool_]:
+        def train(student: Classifier, place: str) -> None:
+            if way == "taught":
+                transfer(taught_task(student, teachers, index, context, name=place, seed=seed))
+            else:
+                transfer(alone_task(student, index, context, name=place, seed=seed))
 
-        def alone(student: Classifier, place: str, seed: int = seed) -> None:
-            transfer(alone_task(student, index, context, name=place, seed=seed))
+        return _once(context, f"{way}-{seed}", seed, train)
 
-        found["taught"].append(_once(context, f"taught-{seed}", seed, taught))
-        found["alone"].append(_once(context, f"alone-{seed}", seed, alone))
-    return np.stack(found["taught"]), np.stack(found["alone"])
+    return np.stack([right("taught", seed) for seed in seeds]), np.stack([right("alone", seed) for seed in seeds])
 
 
 def _taught(lesson: Lesson, seed: int) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from edgetl.distill.settled import losses_of
 from edgetl.distill.space import check_space
 from edgetl.distill.teacher import Teacher
 from edgetl.distill.teaching import TeacherTeaching
+from edgetl.runs.intervals import accuracy_interval
 from edgetl.runs.stage import StageContext
 from edgetl.runs.words import accuracy
 from edgetl.train.backbone import is_linear
@@ -107,9 +108,10 @@ def taught_task(
 
 
 def why_not_asked(teachers: Sequence[Teacher], top1: float, images: int, index: ImageIndex) -> str:
-    """Why teachers have nothing to teach a student whose head is right that often; empty if they have.
+    """Why teachers have nothing to teach a student whose head is right that often; empty if they may have.
 
-    A teacher that was judged on other images is asked, and so is one that has images without labels to tell about.
+    They are worse by more than luck: even the upper ends of their intervals are below the student's own head. A teacher
+    that was judged on other images is asked, and so is one that has images without labels to tell about.
 
     Args:
         teachers: All of them.
@@ -123,11 +125,17 @@ def why_not_asked(teachers: Sequence[Teacher], top1: float, images: int, index: 
     for teacher in teachers:
         record = teacher.run.stage("finetune") or teacher.run.stage("distill") or {}
         judged = record.get("learned", {}).get("val_images", 0)
-        if not judged or record["metrics"]["val_top1"] > top1 or _known(read_index(teacher.run)) != own:
+        if not judged or _known(read_index(teacher.run)) != own:
             return ""
-        found.append(accuracy(record["metrics"]["val_top1"], judged))
+        reached = record["metrics"]["val_top1"]
+        _, at_most = accuracy_interval(reached, judged) or (reached, reached)
+        if at_most >= top1:
+            return ""
+        found.append(accuracy(reached, judged))
     who = "the teacher is" if len(found) == 1 else "the teachers are"
-    return f"{who} right about {', '.join(found)} of the same images, this head about {accuracy(top1, images)}"
+    return (
+        f"of what was not learned from, {who} right about {', '.join(found)}, this head about {accuracy(top1, images)}"
+    )
 
 
 def _known(index: ImageIndex) -> set[str]:
