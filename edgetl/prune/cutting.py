@@ -16,7 +16,7 @@ import torch_pruning
 from torch import nn
 
 from edgetl.zoo.classifier import Classifier
-from edgetl.zoo.head import last_layer
+from edgetl.zoo.head import head_of
 
 __all__ = ["LEAST_KEPT", "Cutter", "channels_kept"]
 
@@ -82,8 +82,8 @@ def _channels(net: nn.Module, graph: Any, num_classes: int) -> list[_Channels]:
     """Every set of channels that can be cut, in order of importance; the outputs for the classes are never cut."""
     importance = torch_pruning.importance.GroupMagnitudeImportance(normalizer=None)
     names = {layer: name for name, layer in net.named_modules()}
-    groups = graph.get_all_groups(
-        ignored_layers=[last_layer(net, num_classes)], root_module_types=[nn.Conv2d, nn.Linear]
-    )
+    head = head_of(net, num_classes)
+    own = list(head.modules()) if head else []
+    groups = graph.get_all_groups(ignored_layers=own, root_module_types=[nn.Conv2d, nn.Linear])
     scored = [(names[group[0].dep.target.module], importance(group)) for group in groups]
     return [_Channels(layer, scores.argsort().tolist()) for layer, scores in scored if scores is not None]

@@ -46,6 +46,9 @@ class ModelConfig(Section):
     tuning_epochs: int = Field(8, ge=1, le=10_000)
     """Passes over the training images where the training starts from a fitted head, as in all strategies but full."""
 
+    head_units: int = Field(0, ge=0, le=65_536)
+    """Units of a hidden layer beside the linear head; 0 for none. A fitted head uses it only if it answers better."""
+
     views: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = "auto"
     """Augmented views of each image that a fitted head learns from; 'auto': 8, fewer of more than 2,500 images."""
 

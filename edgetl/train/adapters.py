@@ -21,7 +21,7 @@ def adapted(net: nn.Module, products: Sequence[str], head: nn.Module, *, rank: i
     Args:
         net: The network; changed in place. If the body raises, it keeps the updates.
         products: Names of the layers.
-        head: Its last layer.
+        head: Its last layer, with a hidden one if it has that.
         rank: Columns of the updates.
         seed: Seeds the updates, which have no effect at first.
 

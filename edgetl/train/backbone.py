@@ -15,13 +15,13 @@ from edgetl.data.store import ArrayStore
 from edgetl.errors import ModelError
 from edgetl.runs.files import hash_of
 from edgetl.runs.stage import StageContext
-from edgetl.train.logistic import Head
+from edgetl.train.fitted_head import Head
 from edgetl.train.pretraining import Pretraining
 from edgetl.train.recording import record
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.cut import Cut
 from edgetl.zoo.folding import folded_norms
-from edgetl.zoo.head import FeatureTap, last_layer
+from edgetl.zoo.head import FeatureTap, HiddenHead, head_of, last_layer
 
 __all__ = ["Backbone", "is_linear", "put_head", "record_backbone"]
 
@@ -91,8 +91,8 @@ def record_backbone(
 
 
 def is_linear(classifier: Classifier, classes: int, side: int) -> bool:
-    """Whether the answers are the last layer's linear function of the features; a SqueezeNet has a ReLU behind it."""
-    layer = last_layer(classifier.net, classes)
+    """Whether the answers are those of the head to the features as they are; a SqueezeNet has a ReLU behind it."""
+    head, layer = head_of(classifier.net, classes), last_layer(classifier.net, classes)
     if layer is None or layer.bias is None:
         return False
     tap = FeatureTap(classifier.net, classes)
@@ -100,19 +100,27 @@ def is_linear(classifier: Classifier, classes: int, side: int) -> bool:
     classifier.eval()
     with torch.inference_mode():
         logits_NK = classifier(pixels.reshape(_CHECKED, side, side, 3))
-        linear_NK = tap.take() @ layer.weight.flatten(1).T + layer.bias
-    tap.remove()
-    return torch.allclose(logits_NK, linear_NK, rtol=1e-3, atol=1e-3)
+        features_ND = tap.take()
+        tap.remove()
+        linear_NK = features_ND @ layer.weight.flatten(1).T + layer.bias
+        own_NK = head(features_ND) if isinstance(head, HiddenHead) else linear_NK
+    return torch.allclose(logits_NK, own_NK, rtol=1e-3, atol=1e-3)
 
 
 def put_head(classifier: Classifier, head: Head) -> None:
-    """Give a network's last layer the weights of a fitted head."""
-    layer = last_layer(classifier.net, len(head.bias_K))
+    """Give a network's head the weights of a fitted one; a hidden layer that was not fitted says nothing at first."""
+    layer, whole = last_layer(classifier.net, len(head.bias_K)), head_of(classifier.net, len(head.bias_K))
     assert layer is not None
     assert layer.bias is not None
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(head.weight_KD).reshape(layer.weight.shape))
         layer.bias.copy_(torch.from_numpy(head.bias_K))
+        if isinstance(whole, HiddenHead):
+            whole.output.weight.zero_()
+        if isinstance(whole, HiddenHead) and head.hidden:
+            whole.hidden.weight.copy_(torch.from_numpy(head.hidden.weight_UD))
+            whole.hidden.bias.copy_(torch.from_numpy(head.hidden.bias_U))
+            whole.output.weight.copy_(torch.from_numpy(head.hidden.output_KU))
 
 
 class _BackboneRecorder:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edgetl.recipe.networks import Strategy
+from edgetl.train.hidden import EPOCHS
 from edgetl.train.strategies.auto import trial_visits
 from edgetl.train.transfer import LEAST_STORED
 
@@ -17,6 +18,9 @@ _EVALUATIONS = 375
 
 _REFIT_EVALUATIONS = 30
 """Those of a head that is fitted once more with the penalty that was found."""
+
+_HIDDEN_VISITS = 3 * EPOCHS
+"""Passes over all samples in which four folds fit a hidden layer, at most."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,19 @@ class HeadCosts:
     evaluation_s: float = 0.0
     """Of one evaluation of the loss, for each sample."""
 
+    hidden_s: float = 0.0
+    """Of fitting a hidden layer, for each sample and epoch; 0 if there is none."""
+
     def probe_s(self, images: int, rows: int) -> float:
         """Find the best head on the plain images and on all their views."""
         samples = images * (1 + rows)
-        return 2 * self.fixed_s + samples * (self.sample_s + _EVALUATIONS * self.evaluation_s)
+        linear_s = 2 * self.fixed_s + samples * (self.sample_s + _EVALUATIONS * self.evaluation_s)
+        return linear_s + images * rows * _HIDDEN_VISITS * self.hidden_s
 
     def refit_s(self, samples: int) -> float:
         """Fit one head with a penalty that is known."""
-        return self.fixed_s + samples * (self.sample_s + _REFIT_EVALUATIONS * self.evaluation_s)
+        linear_s = self.fixed_s + samples * (self.sample_s + _REFIT_EVALUATIONS * self.evaluation_s)
+        return linear_s + samples * EPOCHS * self.hidden_s
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ coordinates in which this bound is the unit matrix, L-BFGS needs a few dozen ste
 features. The coordinates are computed once for all penalties and folds.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,34 +13,14 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["Head", "LogisticRegression", "cross_entropy", "logits_of"]
+from edgetl.train.fitted_head import Head
+
+__all__ = ["LogisticRegression"]
 
 _SMALL = 1e-8
 """Directions with less than this part of the largest variance are left out: rounding alone."""
 
 _MAX_STEPS = 300
-
-
-@dataclass(frozen=True)
-class Head:
-    """A linear head: logits are `features @ weight.T + bias`."""
-
-    weight_KD: NDArray[np.float32]
-    bias_K: NDArray[np.float32]
-
-
-def logits_of(head: Head, features_SD: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits `(S, K)` of a head."""
-    product = torch.from_numpy(features_SD) @ torch.from_numpy(head.weight_KD).T
-    logits_SK: NDArray[np.float32] = (product + torch.from_numpy(head.bias_K)).numpy()
-    return logits_SK
-
-
-def cross_entropy(logits_SK: NDArray[np.float32], targets_SK: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Cross-entropy of each sample, in nats."""
-    logs_SK = torch.log_softmax(torch.from_numpy(logits_SK).double(), dim=1).numpy()
-    losses_S: NDArray[np.float64] = -(targets_SK * logs_SK).sum(1)
-    return losses_S
 
 
 class LogisticRegression:

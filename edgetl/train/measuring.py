@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import log_softmax
@@ -24,6 +25,8 @@ from edgetl.runs.stage import StageContext
 from edgetl.train.adapters import adapted
 from edgetl.train.costs import Costs, HeadCosts, piped
 from edgetl.train.estimate import PROBE_IMAGES, training_seconds
+from edgetl.train.fitted_head import Head
+from edgetl.train.hidden import HiddenFit, fitted_heads
 from edgetl.train.memory import kept_memory
 from edgetl.train.strategies.lora import check_products
 from edgetl.train.transfer import first_stage, storable_views
@@ -31,7 +34,7 @@ from edgetl.train.tuning import batch_of
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.cut import Cut, cut
 from edgetl.zoo.folding import folded_norms
-from edgetl.zoo.head import FeatureTap, last_layer
+from edgetl.zoo.head import FeatureTap, head_of
 from edgetl.zoo.products import matrix_products
 from edgetl.zoo.stages import stages_of
 
@@ -172,7 +175,7 @@ def _adapted(network: Classifier, subject: Subject, context: StageContext) -> It
     classes, config = len(subject.contract.labels), subject.config
     products = matrix_products(network, classes, subject.contract.height)
     check_products(products, config, "student" if context.teachers else "teacher")
-    head = last_layer(network.net, classes)
+    head = head_of(network.net, classes)
     assert head is not None
     with adapted(network.net, products, head, rank=config.lora_rank, seed=0):
         yield
@@ -237,6 +240,21 @@ def _head_costs(subject: Subject) -> HeadCosts:
         # The covariance is one such product, coordinates are another.
         sample_s=2 * typical_seconds(lambda: features_SD.T @ features_SD) / _HEAD_SAMPLES,
         evaluation_s=typical_seconds(evaluate) / _HEAD_SAMPLES,
+        hidden_s=_hidden_s(features_SD, classes, HiddenFit.of(subject.config, 0)),
+    )
+
+
+def _hidden_s(features_SD: torch.Tensor, classes: int, hidden: HiddenFit | None) -> float:
+    """Seconds of fitting a hidden layer, for each sample and epoch."""
+    if not hidden:
+        return 0.0
+    samples, width = features_SD.shape
+    linear = Head(np.zeros((classes, width), np.float32), np.zeros(classes, np.float32))
+    uniform_SK = np.full((samples, classes), 1 / classes, np.float32)
+    weights_S = np.ones(samples, np.float32)
+    return (
+        typical_seconds(lambda: next(fitted_heads(linear, features_SD.numpy(), uniform_SK, weights_S, hidden)))
+        / samples
     )
 
 

@@ -7,12 +7,15 @@ direction (the cosine head of Gidaris and Komodakis, arXiv 1804.09458); both are
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl.train.fitted_head import Head, cross_entropy, logits_of
 from edgetl.train.folds import Fold
-from edgetl.train.logistic import Head, LogisticRegression, cross_entropy, logits_of
+from edgetl.train.hidden import HiddenFit, fitted_heads
+from edgetl.train.logistic import LogisticRegression
 
 __all__ = ["Examples", "Probe", "fit_probe", "refit"]
 
@@ -72,6 +75,12 @@ class Probe:
     loss: float
     """Mean cross-entropy on the judged images, each with its weight, in nats."""
 
+    hidden: HiddenFit | None = None
+    """How the layer beside a regression is fitted, if there is one."""
+
+    epochs: int = 0
+    """Passes over the samples in which it is fitted."""
+
     @property
     def top1(self) -> float:
         """Fraction of the judged images that are right."""
@@ -80,18 +89,22 @@ class Probe:
     def sentence(self) -> str:
         """What it is, in words."""
         views = "the plain images" if self.views == 1 else f"{self.views} views of each image"
-        return f"{self.kind} on {views}"
+        hidden = f" and {self.hidden.units} hidden units" if self.hidden else ""
+        return f"{self.kind}{hidden} on {views}"
 
 
-def fit_probe(examples: Examples, folds: Sequence[Fold]) -> Probe:
+def fit_probe(examples: Examples, folds: Sequence[Fold], hidden: HiddenFit | None = None) -> Probe:
     """Find the best head.
 
     Args:
         examples: Features of the images.
         folds: By which it is judged; an image that none judges serves to learn from alone.
+        hidden: Fits a hidden layer beside the best regression, too.
     """
     rows = len(examples.features_RND)
     candidates = [_regression(examples, folds, views) for views in dict.fromkeys((1, rows))]
+    if hidden:
+        candidates.append(_beside(examples, folds, min(candidates, key=lambda each: each.loss), hidden))
     learned = np.unique(np.concatenate([learn for learn, _ in folds]))
     labels = examples.labels_N[learned]
     if np.bincount(labels[labels >= 0]).max() < _FEW:
@@ -104,8 +117,12 @@ def refit(examples: Examples, probe: Probe, learn: NDArray[np.int64]) -> Head:
     features_SD, targets_SK = examples.samples(probe.views, learn)
     if probe.kind != "logistic regression":
         return _mean_head(features_SD, targets_SK, probe.kind, probe.strength)
-    problem = LogisticRegression(features_SD, targets_SK)
-    return problem.solve(probe.strength * problem.scale, examples.weights(probe.views, learn))
+    problem, weights_S = LogisticRegression(features_SD, targets_SK), examples.weights(probe.views, learn)
+    head = problem.solve(probe.strength * problem.scale, weights_S)
+    if not probe.hidden:
+        return head
+    heads = fitted_heads(head, features_SD, targets_SK, weights_S, probe.hidden)
+    return next(islice(heads, probe.epochs - 1, None))
 
 
 def _regression(examples: Examples, folds: Sequence[Fold], views: int) -> Probe:
@@ -126,6 +143,29 @@ def _regression(examples: Examples, folds: Sequence[Fold], views: int) -> Probe:
             )
         judged = ((head, judge) for head, (_, judge) in zip(heads, folds, strict=True) if head)
         found = _judged(examples, judged, Probe("logistic regression", views, factor, np.zeros(0, np.bool_), 0.0))
+        if best and found.loss > best.loss:
+            break
+        best = found
+    assert best is not None
+    return best
+
+
+def _beside(examples: Examples, folds: Sequence[Fold], regression: Probe, hidden: HiddenFit) -> Probe:
+    """A regression with a hidden layer beside it, after the best number of epochs."""
+    judges = [judge for _, judge in folds]
+    # The folds in step, so that the heads of one epoch are all that is in memory.
+    fits = [
+        fitted_heads(
+            refit(examples, regression, learn),
+            *examples.samples(regression.views, learn),
+            examples.weights(regression.views, learn),
+            hidden,
+        )
+        for learn, _ in folds
+    ]
+    best: Probe | None = None
+    for epoch, heads in enumerate(zip(*fits, strict=True), 1):
+        found = _judged(examples, zip(heads, judges, strict=True), replace(regression, hidden=hidden, epochs=epoch))
         if best and found.loss > best.loss:
             break
         best = found

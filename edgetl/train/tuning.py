@@ -19,7 +19,7 @@ from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.files import write_atomic
 from edgetl.train.backbone import Backbone, put_head
 from edgetl.train.evaluation import evaluate
-from edgetl.train.logistic import Head
+from edgetl.train.fitted_head import Head
 from edgetl.train.loop import Record, Training, fit
 from edgetl.train.optimizer import tuning_learning_rate
 from edgetl.train.task import Task

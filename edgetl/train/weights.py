@@ -12,7 +12,7 @@ from edgetl.zoo.classifier import Classifier
 
 __all__ = ["write_weights"]
 
-_HEADER = ("library", "name", "arguments", "mean", "std", "pruned")
+_HEADER = ("library", "name", "arguments", "mean", "std", "head_units", "pruned")
 
 
 def write_weights(file: Path, classifier: Classifier, model: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from edgetl.runs.folder import WEIGHTS_FILE, RunFolder
 from edgetl.runs.reporter import Reporter
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.dropping import check_dropping, dropping_arguments, refused_dropping
-from edgetl.zoo.head import start_small
+from edgetl.zoo.head import add_hidden_layer, start_small
 from edgetl.zoo.names import LibraryModel, resolve
 from edgetl.zoo.small_images import last_grid, remove_strides, strides_to_remove
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 from edgetl.zoo.weights import (
     file_metadata,
     file_shapes,
+    file_state,
     fit_state,
     hub_weights,
     load_weights_file,
@@ -53,6 +54,8 @@ class ModelSpec:
     image_size: int
     arguments: dict[str, Any] = field(default_factory=dict)
     strides_removed: int = 0
+    head_units: int = 0
+    """Units of a hidden layer beside the linear head; 0 for none."""
 
 
 def check_obtainable(config: ModelConfig, reporter: Reporter) -> None:
@@ -127,14 +130,20 @@ def build_classifier(
     torch.manual_seed(seed)
     model, path = resolve(config.model), weights_file(config.weights)
     native = native_input(config)
-    spec = ModelSpec(model.library, model.name, num_classes, image_size, _arguments(model, config, image_size))
-    net = _create_for_training(config, spec, pretrained=config.weights == "default")
+    arguments, units = _arguments(model, config, image_size), config.head_units
+    spec = ModelSpec(model.library, model.name, num_classes, image_size, arguments, head_units=units)
+    # A hidden layer comes from a file that has the same; beside the last layer of any other it is a new one.
+    is_new = units > 0 and not (path and _own_entry(path, model).get("head_units") == units)
+    first = replace(spec, head_units=0) if is_new else spec
+    net = _create_for_training(config, first, pretrained=config.weights == "default")
     origin: dict[str, Any] = {"weights": config.weights}
     pruned = _pruned(path, model) if path else {}
     if path and pruned:
-        take_widths(net, load_file(path), num_classes)
+        take_widths(net, file_state(net, path), num_classes)
     if path:
         origin |= {"weights_sha256": sha256_of(path), "head_replaced": load_weights_file(net, path, num_classes)}
+    if is_new:
+        add_hidden_layer(net, num_classes, units)
     removed = strides_to_remove(net, image_size) if config.small_images == "auto" else 0
     if last_grid(net, image_size) == 0:
         raise ModelError(f"{config.model}: cannot take {image_size} px. Set data.image_size to {native.native_size}")
@@ -167,7 +176,7 @@ def build_untrained(config: ModelConfig, num_classes: int, image_size: int, *, s
         torch.manual_seed(seed)
         net = _create(spec, pretrained=False)
     if path and _pruned(path, model):
-        take_widths(net, load_file(path), num_classes)
+        take_widths(net, file_state(net, path), num_classes)
     if config.small_images == "auto":
         strides_to_remove(net, image_size)
     return Classifier(net, native.mean, native.std)
@@ -200,10 +209,16 @@ def load_classifier(folder: RunFolder) -> Classifier:
 
 def _pruned(path: Path, model: LibraryModel) -> dict[str, Any]:
     """The `pruned` entry of a weights file of this network; empty if it is not pruned."""
+    own = _own_entry(path, model)
+    return {"pruned": own["pruned"]} if "pruned" in own else {}
+
+
+def _own_entry(path: Path, model: LibraryModel) -> dict[str, Any]:
+    """The manifest's `model` entry in a weights file that edgetl wrote of this network; empty in any other."""
     own = file_metadata(path).get("model")
     if not isinstance(own, dict) or (own.get("library"), own.get("name")) != (model.library, model.name):
         return {}
-    return {"pruned": own["pruned"]} if "pruned" in own else {}
+    return own
 
 
 def _arguments(model: LibraryModel, config: ModelConfig, image_size: int) -> dict[str, Any]:
@@ -237,11 +252,17 @@ def _create_for_training(config: ModelConfig, spec: ModelSpec, *, pretrained: bo
 
 def _create(spec: ModelSpec, *, pretrained: bool, dropping: Mapping[str, float] | None = None) -> nn.Module:
     ensure_torchvision()
-    if spec.library == "torchvision":
-        return _create_torchvision(spec, pretrained=pretrained, dropping=dropping or {})
+    create = {"timm": _create_timm, "torchvision": _create_torchvision}[spec.library]
+    net = create(spec, pretrained=pretrained, dropping=dropping or {})
+    if spec.head_units:
+        add_hidden_layer(net, spec.num_classes, spec.head_units)
+    return net
+
+
+def _create_timm(spec: ModelSpec, *, pretrained: bool, dropping: Mapping[str, float]) -> nn.Module:
     import timm
 
-    arguments = {**spec.arguments, **(dropping or {}), "num_classes": spec.num_classes}
+    arguments = {**spec.arguments, **dropping, "num_classes": spec.num_classes}
     if pretrained:
         arguments |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(hub_weights(spec.name))}}
     net: nn.Module = timm.create_model(spec.name, **arguments)

@@ -1,14 +1,78 @@
-"""The last layer of a network: how to find it, and its initial weights."""
+"""The head of a network, from features to logits: how to find it, its initial weights, and a hidden layer in it."""
+
+from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from edgetl.errors import ModelError
 
-__all__ = ["FeatureTap", "last_layer", "start_small"]
+__all__ = ["FeatureTap", "HiddenHead", "add_hidden_layer", "head_of", "last_layer", "start_small", "without_hidden"]
 
 _STD = 0.01
 """As in torchvision's MobileNetV2 and VGG."""
+
+_LINEAR, _BRANCH = "head_linear", "head_branch"
+
+_T = TypeVar("_T")
+
+
+class HiddenHead(nn.Module):
+    """A linear layer with a hidden one beside it: logits `W x + b + V relu(U x + c)`.
+
+    V is zero at first, so that the head starts as the linear one. What a linear head can say need not be learned again.
+
+    Args:
+        linear: `W` and `b`, `(K, D)` and `(K,)`.
+        units: Rows of U.
+    """
+
+    def __init__(self, linear: nn.Linear, units: int) -> None:
+        super().__init__()
+        width, classes = linear.in_features, linear.out_features
+        self.head_branch = nn.Sequential(nn.Linear(width, units), nn.ReLU(), nn.Linear(units, classes, bias=False))
+        nn.init.kaiming_normal_(self.hidden.weight)
+        nn.init.zeros_(self.hidden.bias)
+        nn.init.zeros_(self.output.weight)
+        self.head_linear = linear
+
+    @property
+    def hidden(self) -> nn.Linear:
+        """`U` and `c`."""
+        return self.head_branch[0]  # type: ignore[return-value]  # a sequence knows modules alone
+
+    @property
+    def output(self) -> nn.Linear:
+        """`V`."""
+        return self.head_branch[2]  # type: ignore[return-value]
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head_linear(features) + self.head_branch(features)
+        return logits
+
+
+def add_hidden_layer(net: nn.Module, num_classes: int, units: int) -> None:
+    """Put a hidden layer beside the last layer of a network, which keeps its weights.
+
+    Args:
+        net: A network from images to logits `(N, num_classes)`; changed in place.
+        num_classes: Outputs.
+        units: Of the hidden layer.
+
+    Raises:
+        ModelError: The last layer is not linear, such as the convolution of a SqueezeNet.
+    """
+    layer = last_layer(net, num_classes)
+    if not isinstance(layer, nn.Linear):
+        raise ModelError(f"{type(net).__name__}: its last layer is not linear, so it takes no hidden one: head_units=0")
+    path, _, name = next(name for name, module in net.named_modules() if module is layer).rpartition(".")
+    setattr(net.get_submodule(path), name, HiddenHead(layer, units))
+
+
+def without_hidden(tensors: Mapping[str, _T]) -> dict[str, _T]:
+    """Tensors of a network by name, without those of a hidden layer in its head."""
+    return {name.replace(f"{_LINEAR}.", ""): value for name, value in tensors.items() if f"{_BRANCH}." not in name}
 
 
 def start_small(net: nn.Module, num_classes: int) -> None:
@@ -32,9 +96,14 @@ def start_small(net: nn.Module, num_classes: int) -> None:
 
 
 def last_layer(net: nn.Module, num_classes: int) -> nn.Linear | nn.Conv2d | None:
-    """The linear layer or convolution that computes the logits; None if there is none."""
+    """The linear layer or convolution that computes the logits, or `W` of a `HiddenHead`; None if there is none."""
     layers = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d) and len(m.weight) == num_classes]
     return layers[-1] if layers else None
+
+
+def head_of(net: nn.Module, num_classes: int) -> nn.Module | None:
+    """The last layer with the hidden one beside it; the last layer alone if there is none."""
+    return next((module for module in net.modules() if isinstance(module, HiddenHead)), last_layer(net, num_classes))
 
 
 class FeatureTap:

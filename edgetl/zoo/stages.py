@@ -13,7 +13,7 @@ from torch import nn
 
 from edgetl.errors import ModelError
 from edgetl.zoo.classifier import Classifier
-from edgetl.zoo.head import last_layer
+from edgetl.zoo.head import head_of
 
 __all__ = ["NetworkStage", "Unit", "find_stage", "stages_of", "units_of"]
 
@@ -59,8 +59,9 @@ def stages_of(classifier: Classifier, num_classes: int, side: int) -> list[Netwo
         num_classes: Its outputs.
         side: Height and width of its input, in pixels.
     """
-    head = last_layer(classifier.net, num_classes)
-    units = [unit for unit in units_of(classifier, side) if head is None or head not in set(unit.module.modules())]
+    head = head_of(classifier.net, num_classes)
+    own = set(head.modules()) if head else set()
+    units = [unit for unit in units_of(classifier, side) if own.isdisjoint(unit.module.modules())]
     stages: list[list[Unit]] = []
     for unit in units:
         if not any(True for _ in unit.module.parameters()):

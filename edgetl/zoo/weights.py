@@ -11,12 +11,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from edgetl.errors import ModelError, WeightsUnavailable
+from edgetl.zoo.head import HiddenHead, without_hidden
 from edgetl.zoo.torchvision_ops import ensure_torchvision
 
 __all__ = [
     "cached_weights",
     "file_metadata",
     "file_shapes",
+    "file_state",
     "fit_state",
     "hub_weights",
     "load_weights_file",
@@ -123,15 +125,26 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def file_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes of the tensors of a safetensors file, from its header."""
+    """Shapes of the tensors of a safetensors file, from its header; without those of a hidden layer in the head."""
     with safe_open(path, "pt") as file:
-        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no mapping
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no mapping
+    return without_hidden(shapes)
 
 
 def load_weights_file(net: nn.Module, path: Path, num_classes: int) -> bool:
     """Load a safetensors file into a network; see `fit_state`."""
+    return fit_state(net, file_state(net, path), str(path), num_classes)
+
+
+def file_state(net: nn.Module, path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors file; those of a hidden layer in the head if the network has one, too.
+
+    Raises:
+        ModelError: The file is damaged.
+    """
     file_metadata(path)
-    return fit_state(net, load_file(path), str(path), num_classes)
+    state, has_hidden = load_file(path), any(isinstance(module, HiddenHead) for module in net.modules())
+    return state if has_hidden else without_hidden(state)
 
 
 def cached_weights(name: str) -> Path | None:

@@ -15,9 +15,9 @@ from edgetl.recipe.networks import TeacherConfig
 from edgetl.runs.files import sha256_of
 from edgetl.train.balance import Balance, balance_of, say_balance
 from edgetl.train.evaluation import Score
+from edgetl.train.fitted_head import logits_of
 from edgetl.train.folds import folds_of
 from edgetl.train.labels import label_loss
-from edgetl.train.logistic import logits_of
 from edgetl.train.probe import Examples, fit_probe, refit
 
 

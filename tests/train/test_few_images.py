@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from edgetl.errors import ModelError
 from edgetl.recipe.networks import ModelConfig
 from edgetl.train.checking import check_strategy
-from edgetl.train.logistic import logits_of
+from edgetl.train.fitted_head import logits_of
 from edgetl.train.probe import Examples, Probe, refit
 from edgetl.zoo.build import build_classifier
 

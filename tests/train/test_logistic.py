@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression as Reference
 
-from edgetl.train.logistic import Head, LogisticRegression, cross_entropy, logits_of
+from edgetl.train.fitted_head import Head, cross_entropy, logits_of
+from edgetl.train.logistic import LogisticRegression
 
 SAMPLES, WIDTH, CLASSES = 300, 20, 4
 

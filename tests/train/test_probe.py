@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgetl.train.fitted_head import logits_of
 from edgetl.train.folds import folds_of
-from edgetl.train.logistic import logits_of
 from edgetl.train.luck import enough_errors, is_better
 from edgetl.train.probe import Examples, fit_probe, refit
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.train.backbone import Backbone, put_head
-from edgetl.train.logistic import Head, logits_of
+from edgetl.train.fitted_head import Head, logits_of
+from edgetl.train.hidden import HiddenFit
 from edgetl.train.pretraining import Pretraining
 from edgetl.train.probe import Examples, Probe, fit_probe, refit
 from edgetl.train.task import Outcome, Task
@@ -49,6 +50,8 @@ class Champion:
         """The entry of the manifest."""
         probe = self.probe
         found = {"head": probe.kind, "views": probe.views, "val_top1": probe.top1, "val_images": len(probe.right_N)}
+        if probe.hidden:
+            found |= {"hidden_units": probe.hidden.units, "hidden_epochs": probe.epochs}
         beside = self.pretraining.figures() if self.pretraining else {}
         return {"strategy": strategy, "reason": reason, "probe": found | beside}
 
@@ -62,7 +65,8 @@ def probed(task: Task, backbone: Backbone) -> Champion:
     processes = task.context.processes
     with task.context.reporter.library("fitting the head"):
         # Heads of two processes could differ in the last digit, and then their networks would drift apart.
-        probe: Probe = processes.agree(fit_probe(examples, task.folds(_FOLDS)) if processes.first else None)
+        hidden = HiddenFit.of(task.config, task.seed)
+        probe: Probe = processes.agree(fit_probe(examples, task.folds(_FOLDS), hidden) if processes.first else None)
     return Champion(task, examples, probe, backbone.pretraining)
 
 

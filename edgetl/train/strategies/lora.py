@@ -13,12 +13,12 @@ from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.installed import installed_version
 from edgetl.train.adapters import ALPHA, adapted
 from edgetl.train.backbone import Backbone, put_head
-from edgetl.train.logistic import Head
+from edgetl.train.fitted_head import Head
 from edgetl.train.strategies.features import probed
 from edgetl.train.strategies.partial import judged, outcome_of
 from edgetl.train.task import Outcome, Task
 from edgetl.train.tuning import Tuning, rate_of, tune
-from edgetl.zoo.head import last_layer
+from edgetl.zoo.head import head_of
 from edgetl.zoo.products import matrix_products
 
 __all__ = ["check_products", "learn", "products_of", "updated"]
@@ -47,9 +47,9 @@ def updated(task: Task, head: Head, products: list[str]) -> Iterator[int]:
     """Give a task's network a fitted head, and updates that alone are trained with it; yields their parameters."""
     task.restart()
     put_head(task.classifier, head)
-    layer = last_layer(task.classifier.net, len(task.context.contract.labels))
-    assert layer is not None
-    with adapted(task.classifier.net, products, layer, rank=task.config.lora_rank, seed=task.seed) as trained:
+    head_layer = head_of(task.classifier.net, len(task.context.contract.labels))
+    assert head_layer is not None
+    with adapted(task.classifier.net, products, head_layer, rank=task.config.lora_rank, seed=task.seed) as trained:
         yield trained
 
 
