@@ -11,24 +11,25 @@ Reported is how many points more edgetl has right than each peer, with an interv
 best peer of a set and a network, no gain may be below zero by more than its interval, and with 200 images a class or
 more it shall be a point; against the better tutorial it shall be five.
 
-Writes `benchmarks/results/transfer-MACHINE.json` after every cell. Records in `--out` are used again: delete
-`OUT/*/*/edgetl.json` to measure another edgetl. Run: `python benchmarks/transfer.py --cifar DIR --photos DIR --weights
-DIR --fastai PYTHON [--out DIR] [--sets 10,50] [--networks mobilenetv2] [--seeds 0,1] [--peers a1,b]`, on more than two
-cores behind `taskset -c 0,1`. fastai is in no requirements of ours: `python -m venv peers && peers/bin/pip install
-'fastai==2.8.*' 'edgetl[train]'`, and give `--fastai peers/bin/python`.
+Writes `benchmarks/results/transfer-MACHINE.json` after every cell; sets and networks that were not asked for stay as
+they were there. Records in `--out` are used again: delete `OUT/*/*/edgetl.json` to measure another edgetl.
+Run: `python benchmarks/transfer.py --cifar DIR --photos DIR --weights DIR --fastai PYTHON [--out DIR] [--sets 10,50]
+[--networks mobilenetv2] [--seeds 0,1] [--peers a1,b]`, on more than two cores behind `taskset -c 0,1`. fastai is in no
+requirements of ours: `python -m venv peers && peers/bin/pip install 'fastai==2.8.*' 'edgetl[train]'`, and then it is
+`--fastai peers/bin/python`.
 """
 
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from contestants import Cell, Record, logistic, measured, measured_edgetl, tutorial
 from few_images import PHOTOS, SIDES, make_set
 from paired_gain import gain
-from results import write_result
+from results import known_result, write_result
 
 _SETS = ("10", "50", "200", "500", PHOTOS)
 _WEIGHTS = {
@@ -52,22 +53,28 @@ class _Place:
 
     set: str
     network: str
-    records: dict[str, dict[int, Record]]
+    tutorial_epochs: int
+    records: dict[str, dict[int, Record]] = field(default_factory=dict)
 
 
 def main() -> None:
     """Measure, and write the result down."""
     asked = _asked()
     places: list[_Place] = []
+    before: list[dict[str, Any]] = known_result("transfer").get("found", [])
     for set_name in asked.sets.split(","):
         for network in asked.networks.split(","):
-            places.append(_Place(set_name, network, {}))
+            places.append(_Place(set_name, network, asked.tutorial_epochs))
             for seed in map(int, asked.seeds.split(",")):
                 for name, record in _records(set_name, network, seed, asked):
                     places[-1].records.setdefault(name, {})[seed] = record
-                found = [_summary(place) for place in places]
-                options = {"tutorial_epochs": asked.tutorial_epochs}
-                write_result("transfer", {"reached": _reached(found), "limits": _LIMITS, **options, "found": found})
+                anew = [_summary(place) for place in places]
+                done = {(place.set, place.network) for place in places}
+                found = anew + [each for each in before if (each["set"], each["network"]) not in done]
+                found.sort(
+                    key=lambda each: (int(each["set"]) if each["set"] != PHOTOS else sys.maxsize, each["network"])
+                )
+                write_result("transfer", {"reached": _reached(found), "limits": _LIMITS, "found": found})
 
 
 def _asked() -> argparse.Namespace:
@@ -124,6 +131,7 @@ def _summary(place: _Place) -> dict[str, Any]:
         "network": place.network,
         "top1": top1,
         "seconds": seconds,
+        "tutorial_epochs": place.tutorial_epochs,
         "best_peer": max(peers, key=top1.__getitem__) if peers else None,
         "best_tutorial": max(set(peers) & set(_TUTORIALS), key=top1.__getitem__, default=None),
         "gain": {name: gain(right["edgetl"], right[name]) for name in peers},
