@@ -21,9 +21,10 @@ def write_weights(file: Path, classifier: Classifier, model: dict[str, Any]) -> 
     Args:
         file: A safetensors file.
         classifier: Its network's weights are written.
-        model: The manifest's `model` entry; with `pruned` if channels are gone.
+        model: The manifest's `model` entry; with `pruned` if channels are gone, and
+            `head_units` other than 0 if its head has a hidden layer.
     """
     # One entry: the library writes several in random order, and equal weights must give equal files.
-    header = {name: model[name] for name in _HEADER if name in model}
+    header = {name: model[name] for name in _HEADER if model.get(name, 0) != 0}
     tensors = {name: value.contiguous() for name, value in plain_state(classifier.net).items()}
     write_atomic(file, save(tensors, metadata={"model": json.dumps(header, sort_keys=True)}))

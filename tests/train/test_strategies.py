@@ -99,6 +99,20 @@ def test_auto_drops_a_training_that_is_no_better(learn):
     assert learned["reason"].endswith("which may be luck")
 
 
+def test_a_trial_ends_where_training_is_clearly_worse(learn, monkeypatch):
+    trained = []
+
+    def spied(network, training, context):
+        trained.append(training.checkpoints)
+        return fit(network, training, context)
+
+    monkeypatch.setattr("edgetl.train.tuning.fit", spied)
+    run, _ = learn("damaged", learning_rate=1.0)
+    learned = run.manifest["stages"]["finetune"]["learned"]
+    assert learned["strategy"] == "features"
+    assert trained == ["finetune/trial-1"], "neither the other half nor all images are trained on"
+
+
 @pytest.fixture(scope="module")
 def frozen_tensors(weights):
     """The tensors of the damaged network that partial must not touch."""
