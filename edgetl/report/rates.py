@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from edgetl.report.drawing import house_style, new_figure
 from edgetl.report.palette import LIGHT
@@ -23,7 +24,7 @@ def rates_svg(
 
     Args:
         rates: Rising.
-        losses: Loss of each step.
+        losses: Loss of each step, without what makes one batch harder than another; may be below zero.
         smoothed: The same, smoothed.
         suggested: Marked, if there is one.
     """
@@ -49,8 +50,9 @@ def _figure(
         axes.annotate(
             f" {suggested:.2g}", (suggested, 1.0), xycoords=("data", "axes fraction"), va="top", color=LIGHT["accent"]
         )
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("Learning rate")
-    axes.set_ylabel("Training loss")
+    axes.set_ylabel("Training loss, less what makes a batch hard")
     axes.legend(loc="lower left")
     figure.tight_layout()
     return figure

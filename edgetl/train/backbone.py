@@ -74,7 +74,7 @@ def record_backbone(
         )
     tap = FeatureTap(classifier.net, classes)
     shape = (grid.rows, len(grid.samples))
-    about = {"network": _sha256(classifier), **grid.about()}
+    about = {"network": _sha256(classifier, classes), **grid.about()}
     place = context.folder.path / ".features" / f"{section}-{hash_of(about)[:16]}"
     features = ArrayStore(place, "features", (*shape, tap.width), "<f4", about)
     activations = None
@@ -116,11 +116,11 @@ def put_head(classifier: Classifier, head: Head) -> None:
         layer.weight.copy_(torch.from_numpy(head.weight_KD).reshape(layer.weight.shape))
         layer.bias.copy_(torch.from_numpy(head.bias_K))
         if isinstance(whole, HiddenHead):
-            whole.output.weight.zero_()
+            whole.head_output.weight.zero_()
         if isinstance(whole, HiddenHead) and head.hidden:
-            whole.hidden.weight.copy_(torch.from_numpy(head.hidden.weight_UD))
-            whole.hidden.bias.copy_(torch.from_numpy(head.hidden.bias_U))
-            whole.output.weight.copy_(torch.from_numpy(head.hidden.output_KU))
+            whole.head_hidden.weight.copy_(torch.from_numpy(head.hidden.weight_UD))
+            whole.head_hidden.bias.copy_(torch.from_numpy(head.hidden.bias_U))
+            whole.head_output.weight.copy_(torch.from_numpy(head.hidden.output_KU))
 
 
 class _BackboneRecorder:
@@ -160,11 +160,13 @@ class _BackboneRecorder:
         self._heard = output
 
 
-def _sha256(classifier: Classifier) -> str:
-    """Hash of everything but the head that decides the features."""
+def _sha256(classifier: Classifier, classes: int) -> str:
+    """Hash of everything that decides the features, which the head does not."""
     digest = hashlib.sha256(f"{type(classifier.net).__name__}".encode())
+    head = head_of(classifier.net, classes)
+    own = {id(parameter) for parameter in head.parameters()} if head else set()
     for name, value in sorted(classifier.state_dict(keep_vars=True).items()):
-        if not name.endswith("num_batches_tracked"):
+        if id(value) not in own and not name.endswith("num_batches_tracked"):
             digest.update(name.encode())
             digest.update(value.detach().contiguous().numpy().tobytes())
     digest.update(classifier.mean.numpy().tobytes() + classifier.std.numpy().tobytes())

@@ -64,7 +64,7 @@ def fitted_heads(
     scale = float(np.sqrt(features_SD.var(0).mean().clip(1e-12)))
     inputs_SD = (torch.from_numpy(features_SD) - mean_D) / scale
     linear_SK = torch.from_numpy(logits_of(head, features_SD))
-    targets_SK_ = torch.from_numpy(targets_SK)
+    wanted_SK = torch.from_numpy(targets_SK)
     shares_S = torch.from_numpy(weights_S / weights_S.mean())
     width, classes = inputs_SD.shape[1], targets_SK.shape[1]
     hidden_UD = torch.randn((fit.units, width), generator=generator).mul_((2 / width) ** 0.5).requires_grad_(True)
@@ -79,7 +79,7 @@ def fitted_heads(
             units_BU = torch.relu(inputs_SD[some_B] @ hidden_UD.T + bias_U)
             kept_BU = torch.rand(units_BU.shape, generator=generator) >= fit.dropout
             logits_BK = linear_SK[some_B] + (units_BU * kept_BU / (1 - fit.dropout)) @ output_KU.T
-            losses_B = -(targets_SK_[some_B] * torch.log_softmax(logits_BK, dim=1)).sum(1)
+            losses_B = -(wanted_SK[some_B] * torch.log_softmax(logits_BK, dim=1)).sum(1)
             optimizer.zero_grad()
             loss = (losses_B * shares_S[some_B]).mean()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -252,10 +252,9 @@ def _hidden_s(features_SD: torch.Tensor, classes: int, hidden: HiddenFit | None)
     linear = Head(np.zeros((classes, width), np.float32), np.zeros(classes, np.float32))
     uniform_SK = np.full((samples, classes), 1 / classes, np.float32)
     weights_S = np.ones(samples, np.float32)
-    return (
-        typical_seconds(lambda: next(fitted_heads(linear, features_SD.numpy(), uniform_SK, weights_S, hidden)))
-        / samples
-    )
+    inputs_SD = features_SD.numpy()
+    epoch_s = typical_seconds(lambda: next(fitted_heads(linear, inputs_SD, uniform_SK, weights_S, hidden)))
+    return epoch_s / samples
 
 
 def _shared(decoding_s: float, network_s: float, subject: Subject, context: StageContext) -> float:

@@ -13,7 +13,8 @@ __all__ = ["FeatureTap", "HiddenHead", "add_hidden_layer", "head_of", "last_laye
 _STD = 0.01
 """As in torchvision's MobileNetV2 and VGG."""
 
-_LINEAR, _BRANCH = "head_linear", "head_branch"
+_LINEAR, _ADDED = "head_linear.", ("head_hidden.", "head_output.")
+"""Modules of a `HiddenHead`; no library has such names."""
 
 _T = TypeVar("_T")
 
@@ -31,24 +32,16 @@ class HiddenHead(nn.Module):
     def __init__(self, linear: nn.Linear, units: int) -> None:
         super().__init__()
         width, classes = linear.in_features, linear.out_features
-        self.head_branch = nn.Sequential(nn.Linear(width, units), nn.ReLU(), nn.Linear(units, classes, bias=False))
-        nn.init.kaiming_normal_(self.hidden.weight)
-        nn.init.zeros_(self.hidden.bias)
-        nn.init.zeros_(self.output.weight)
-        self.head_linear = linear
-
-    @property
-    def hidden(self) -> nn.Linear:
-        """`U` and `c`."""
-        return self.head_branch[0]  # type: ignore[return-value]  # a sequence knows modules alone
-
-    @property
-    def output(self) -> nn.Linear:
-        """`V`."""
-        return self.head_branch[2]  # type: ignore[return-value]
+        self.head_hidden = nn.Linear(width, units)
+        self.head_output = nn.Linear(units, classes, bias=False)
+        nn.init.kaiming_normal_(self.head_hidden.weight)
+        nn.init.zeros_(self.head_hidden.bias)
+        nn.init.zeros_(self.head_output.weight)
+        self.head_linear = linear  # behind the others: the last layer is the one that takes a fitted head's weights
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head_linear(features) + self.head_branch(features)
+        units = torch.relu(self.head_hidden(features))
+        logits: torch.Tensor = self.head_linear(features) + self.head_output(units)
         return logits
 
 
@@ -65,14 +58,17 @@ def add_hidden_layer(net: nn.Module, num_classes: int, units: int) -> None:
     """
     layer = last_layer(net, num_classes)
     if not isinstance(layer, nn.Linear):
-        raise ModelError(f"{type(net).__name__}: its last layer is not linear, so it takes no hidden one: head_units=0")
+        raise ModelError(
+            f"{type(net).__name__}: its last layer is not linear, so it takes no hidden one. Leave head_units at 0"
+        )
     path, _, name = next(name for name, module in net.named_modules() if module is layer).rpartition(".")
     setattr(net.get_submodule(path), name, HiddenHead(layer, units))
 
 
 def without_hidden(tensors: Mapping[str, _T]) -> dict[str, _T]:
     """Tensors of a network by name, without those of a hidden layer in its head."""
-    return {name.replace(f"{_LINEAR}.", ""): value for name, value in tensors.items() if f"{_BRANCH}." not in name}
+    plain = {name: value for name, value in tensors.items() if not any(added in name for added in _ADDED)}
+    return {name.replace(_LINEAR, ""): value for name, value in plain.items()}
 
 
 def start_small(net: nn.Module, num_classes: int) -> None:

@@ -53,9 +53,8 @@ def test_the_hidden_layer_of_a_head_is_left_alone():
     config = ModelConfig(model="test_efficientnet", weights="none", head_units=24)
     cut = Cutter(build_classifier(config, CLASSES, 16, seed=0)[0].eval(), 16).cut(0.3, 8)
     linear = last_layer(cut.net, CLASSES)
-    branch = cut.net.classifier.head_branch
-    assert branch[0].weight.shape == (24, linear.in_features)
-    assert branch[2].weight.shape == (CLASSES, 24)
+    assert cut.net.classifier.head_hidden.weight.shape == (24, linear.in_features)
+    assert cut.net.classifier.head_output.weight.shape == (CLASSES, 24)
     with torch.inference_mode():
         assert cut(IMAGES).shape == (8, CLASSES)
 

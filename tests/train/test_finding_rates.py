@@ -64,7 +64,10 @@ def test_it_leaves_a_trained_run_as_it_was_and_finds_the_same_twice(recipe, tmp_
     assert not run.checkpoint_dir("finetune").exists()
     stated = json.loads((tmp_path / "find-rate.json").read_text())
     assert stated["suggested"] == found["suggested"] > 1e-5
-    assert "</svg>" in (tmp_path / "find-rate.svg").read_text()
+    plot = (tmp_path / "find-rate.svg").read_text()
+    assert "</svg>" in plot
+    assert "Learning rate" in plot
+    assert "$" not in plot, "labels are plain text"
     run_find_rate(recipe(strategy="partial"), tmp_path, Reporter())
     assert all(sha256_of(tmp_path / name) == value for name, value in first.items())
 

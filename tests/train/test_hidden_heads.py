@@ -120,7 +120,7 @@ def run(tmp_path_factory):
 
 def test_training_trains_it_and_the_run_builds_it_again(run):
     state = load_file(run.file("model.safetensors"))
-    output = next(value for name, value in state.items() if name.endswith("head_branch.2.weight"))
+    output = next(value for name, value in state.items() if name.endswith("head_output.weight"))
     assert output.abs().max() > 0
     classifier = load_classifier(run)
     assert {name for name, _ in classifier.net.named_parameters()} <= state.keys()
@@ -145,6 +145,6 @@ def test_a_file_with_one_starts_networks_with_and_without(run):
         layer = last_layer(classifier.net, CLASSES)
         saved = next(v for name, v in state.items() if name.endswith("head_linear.weight"))
         assert torch.equal(layer.weight, saved)
-        outputs = [value for name, value in own.items() if name.endswith("head_branch.2.weight")]
+        outputs = [value for name, value in own.items() if name.endswith("head_output.weight")]
         assert len(outputs) == (units > 0)
         assert [bool(value.any()) for value in outputs] == ([is_taken] if units else [])

@@ -176,6 +176,7 @@ def test_another_strategy_finds_the_features_of_the_first(learn, monkeypatch):
     learn("whole", strategy="features")
     monkeypatch.setattr(ArrayStore, "write", lambda *_: pytest.fail("features were computed again"))
     learn("whole", strategy="features", weight_decay=0.1)
+    learn("whole", strategy="features", head_units=8)
 
 
 def test_a_stage_that_is_not_there_is_refused_with_the_names(learn):
