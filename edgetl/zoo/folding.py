@@ -27,7 +27,7 @@ def folded_norms(network: nn.Module, example: torch.Tensor) -> Iterator[int]:
     change, such as those whose convolutions do something else with their filters.
 
     Args:
-        network: Its batch norms must keep their statistics while inside.
+        network: Its weights and statistics must stay as they are while inside, and on their device.
         example: An input for one image or more.
 
     Yields:
@@ -79,29 +79,24 @@ def _is_known(module: nn.Module) -> bool:
 
 @contextmanager
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Iterator[None]:
-    def fold(_conv: nn.Module, _inputs: object) -> None:
-        assert norm.running_var is not None
-        assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    with torch.no_grad():
         scale_C = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         shift_C = norm.bias - norm.running_mean * scale_C
-        bias = conv._parameters["bias"]
-        weight = conv._parameters["weight"]
-        assert weight is not None
         # Found before the parameters, whatever the convolution's own code does with its filters and padding.
-        conv.__dict__["weight"] = weight * scale_C[:, None, None, None]
-        conv.__dict__["bias"] = shift_C if bias is None else shift_C + bias * scale_C
-
-    def unfold(_conv: nn.Module, _inputs: object, _output: object) -> None:
-        del conv.__dict__["weight"], conv.__dict__["bias"]
-
-    handles = [conv.register_forward_pre_hook(fold), conv.register_forward_hook(unfold, always_call=True)]
+        folded = {
+            "weight": conv.weight * scale_C[:, None, None, None],
+            "bias": shift_C if conv.bias is None else shift_C + conv.bias * scale_C,
+        }
+    conv.__dict__.update(folded)
     norm.__dict__["forward"] = _rest_of(norm)
     try:
         yield
     finally:
+        for name in folded:
+            del conv.__dict__[name]
         del norm.__dict__["forward"]
-        for handle in handles:
-            handle.remove()
 
 
 def _rest_of(norm: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
