@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Cell", "Record", "logistic", "measured", "measured_edgetl", "measured_student", "timed", "tutorial"]
+__all__ = [
+    "Cell",
+    "Record",
+    "judged_further",
+    "logistic",
+    "measured",
+    "measured_edgetl",
+    "measured_student",
+    "timed",
+    "tutorial",
+]
 
 _ROOT = Path(__file__).parents[1]
 _PEERS = Path(__file__).parent / "peers"
@@ -78,6 +88,24 @@ def measured_student(cell: Cell, teacher: Path, *, name: str) -> Record:
     """Run `edgetl distill` with the run folder of a teacher, or read what it found before."""
     student = ["--student", cell.network, "--set", f"student.weights={cell.weights}"]
     return _made(cell, name, "distill", ["--teacher", teacher, *student])
+
+
+def judged_further(cell: Cell, name: str, images: Path) -> Record:
+    """The record of a network of edgetl, judged by further images as well.
+
+    Args:
+        cell: Its task.
+        name: Of its record.
+        images: A folder for each class.
+    """
+    record, file = _read(cell.out / f"{name}.json"), cell.out / f"{name}-further.json"
+    if file.is_file():
+        further = _read(file)
+    else:
+        _, text = timed([sys.executable, _PEERS / "edgetl_answers.py", cell.out / name, "--images", images])
+        further = _kept(file, json.loads(text))
+    right = record["right"] + further["right"]
+    return record | {"right": right, "top1": right.count("1") / len(right)}
 
 
 def _made(cell: Cell, name: str, verb: str, options: list[object]) -> Record:

@@ -10,9 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["PHOTOS", "SIDES", "make_set"]
+__all__ = ["LARGEST", "PHOTOS", "SIDES", "make_set", "make_spare"]
 
 PHOTOS = "photos"
+
+LARGEST = 200
+"""Images a class of the largest set that leaves spare images."""
 
 _SPLITS = ("train", "test")
 
@@ -51,8 +54,24 @@ def make_set(name: str, seed: int, source: Path, folder: Path) -> Path:
     place = folder / f"{name}-{seed}"
     if place.is_dir():
         return place
-    chosen = _photos(source, seed) if name == PHOTOS else _cifar(source, int(name), seed)
-    partial = folder / f".partial-{place.name}"
+    return _written(_photos(source, seed) if name == PHOTOS else _cifar(source, int(name), seed), place)
+
+
+def make_spare(seed: int, source: Path, folder: Path) -> Path:
+    """Write the training images of CIFAR-10 that no set of a seed up to `LARGEST` holds, as `CLASS`, to judge by.
+
+    The arguments are those of `make_set`.
+    """
+    place = folder / f"spare-{seed}"
+    if place.is_dir():
+        return place
+    every = {each.name: sorted(each.iterdir()) for each in (source / "train").iterdir()}
+    rest = {label: _shuffled(files, f"{seed}/{label}")[LARGEST:] for label, files in every.items()}
+    return _written({".": rest}, place)
+
+
+def _written(chosen: Chosen, place: Path) -> Path:
+    partial = place.with_name(f".partial-{place.name}")
     shutil.rmtree(partial, ignore_errors=True)
     for split, classes in chosen.items():
         for label, files in classes.items():

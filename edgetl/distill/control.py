@@ -7,6 +7,7 @@ student, which learns from stored activations, sees the same views.
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ _NAME = "control"
 def run(context: StageContext) -> StageResult:
     """Train `recipe.control.seeds` students with and without the teacher; writes `control.json`."""
     context = as_planned(context, "student", (context.folder.stage("distill") or {}).get("planned", {}))
+    context = _with_equal_epochs(context)
     first = context.recipe.seed
     seeds = range(first, first + context.recipe.control.seeds)
     in_full = why_in_full(*_student(context, first), read_index(context.folder), context)
@@ -57,6 +59,13 @@ def run(context: StageContext) -> StageResult:
         write_atomic(context.out / CONTROL_FILE, json.dumps(found, indent=1) + "\n")
     context.reporter.say(gain.sentence())
     return StageResult(metrics={"gain_points": gain.points, "gain_low": gain.low, "gain_high": gain.high})
+
+
+def _with_equal_epochs(context: StageContext) -> StageContext:
+    """The context in which a student without the teacher has the epochs of one with it, too."""
+    student = context.recipe.student
+    equal = student.model_copy(update={"tuning_epochs": student.epochs_from_head(taught=True)})
+    return replace(context, recipe=context.recipe.model_copy(update={"student": equal}))
 
 
 def _compare_in_full(context: StageContext, seeds: range) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

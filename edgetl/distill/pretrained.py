@@ -102,6 +102,7 @@ def taught_task(
         smoothing=recipe.student.label_smoothing,
         seed=seed,
         balance=balance_of(recipe.student, index),
+        at_most=_shown(teachers, index) if grid.augmented is None else 1.0,
     )
     title = f"Distilling into {recipe.student.model}"
     return open_task(student, grid, taught, context, title=title, name=f"{name}/taught", section="student", seed=seed)
@@ -121,13 +122,11 @@ def why_not_asked(teachers: Sequence[Teacher], top1: float, images: int, index: 
     """
     if index.split("unlabelled"):
         return ""
-    own, found = _known(index), []
-    for teacher in teachers:
-        record = teacher.run.stage("finetune") or teacher.run.stage("distill") or {}
-        judged = record.get("learned", {}).get("val_images", 0)
-        if not judged or _known(read_index(teacher.run)) != own:
+    found = []
+    for judgement in _judgements(teachers, index):
+        if judgement is None:
             return ""
-        reached = record["metrics"]["val_top1"]
+        reached, judged = judgement
         _, at_most = accuracy_interval(reached, judged) or (reached, reached)
         if at_most >= top1:
             return ""
@@ -136,6 +135,26 @@ def why_not_asked(teachers: Sequence[Teacher], top1: float, images: int, index: 
     return (
         f"of what was not learned from, {who} right about {', '.join(found)}, this head about {accuracy(top1, images)}"
     )
+
+
+def _shown(teachers: Sequence[Teacher], index: ImageIndex) -> float:
+    """What the best teacher is right about of what was new to it; 1 if that is not known of one of them."""
+    judgements = _judgements(teachers, index)
+    return max(1.0 if judgement is None else judgement[0] for judgement in judgements)
+
+
+def _judgements(teachers: Sequence[Teacher], index: ImageIndex) -> list[tuple[float, int] | None]:
+    """The part of images new to it that each teacher is right about, and how many these were.
+
+    None for a teacher that learned from other images, so that no image here tells how it was judged.
+    """
+    own, found = _known(index), []
+    for teacher in teachers:
+        record = teacher.run.stage("finetune") or teacher.run.stage("distill") or {}
+        judged = record.get("learned", {}).get("val_images", 0)
+        is_same = judged and _known(read_index(teacher.run)) == own
+        found.append((record["metrics"]["val_top1"], judged) if is_same else None)
+    return found
 
 
 def _known(index: ImageIndex) -> set[str]:

@@ -28,6 +28,7 @@ class TeacherTeaching(Teaching):
         smoothing: Label smoothing of the true labels.
         seed: Seeds what the losses learn themselves.
         balance: How much each class counts in the head's fit and in the loss of the true labels.
+        at_most: What the teacher itself is right about, of images that were new to it, as a fraction of 1.
     """
 
     name = "by the teacher"
@@ -43,6 +44,7 @@ class TeacherTeaching(Teaching):
         smoothing: float,
         seed: int,
         balance: Balance,
+        at_most: float = 1.0,
     ) -> None:
         self._losses = losses
         self._answers = answers
@@ -51,6 +53,7 @@ class TeacherTeaching(Teaching):
         self._smoothing = smoothing
         self._seed = seed
         self.balance = balance
+        self.at_most = at_most
 
     def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:
         """As `Teaching` says; an image without a label has the teacher's answer alone."""

@@ -43,8 +43,8 @@ class ModelConfig(Section):
     lora_rank: int = Field(8, ge=1, le=256)
     """Rank of the updates that strategy lora trains, in columns; their factor alpha is twice the rank."""
 
-    tuning_epochs: int = Field(8, ge=1, le=10_000)
-    """Passes over the training images where the training starts from a fitted head, as in all strategies but full."""
+    tuning_epochs: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
+    """Passes over the training images from a fitted head, as in all strategies but full; 'auto': 8, taught 16."""
 
     head_units: int = Field(0, ge=0, le=65_536)
     """Units of a hidden layer beside the linear head; 0 for none. A fitted head uses it only if it answers better."""
@@ -107,6 +107,10 @@ class ModelConfig(Section):
     def batch(self) -> int:
         """`batch_size`, with what 'auto' means where the training does not start from a fitted head."""
         return 32 if self.batch_size == "auto" else self.batch_size
+
+    def epochs_from_head(self, *, taught: bool) -> int:
+        """`tuning_epochs`, with what 'auto' means; a teacher has more to say in more epochs, labels do not."""
+        return (16 if taught else 8) if self.tuning_epochs == "auto" else self.tuning_epochs
 
 
 class TeacherConfig(ModelConfig):

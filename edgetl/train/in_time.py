@@ -187,15 +187,17 @@ def _job(subject: Subject, context: StageContext, teachers: Teachers) -> Job:
         stored_views=storable,
         answered=teachers.answered,
     )
-    return Job(work, replace(costs, answer_s=teachers.answer_s), _standard(subject, len(grid.samples)))
+    standard = _standard(subject, len(grid.samples), taught=teachers.answer_s > 0)
+    return Job(work, replace(costs, answer_s=teachers.answer_s), standard)
 
 
-def _standard(subject: Subject, images: int) -> Size:
+def _standard(subject: Subject, images: int, *, taught: bool) -> Size:
     config = subject.config
     views = most_views(images) if config.views == "auto" else config.views
     if subject.strategy == "full":
         return Size("full", 0, config.epochs)
-    return Size(subject.strategy, views, 0 if subject.strategy == "features" else config.tuning_epochs)
+    epochs = 0 if subject.strategy == "features" else config.epochs_from_head(taught=taught)
+    return Size(subject.strategy, views, epochs)
 
 
 def _later(subject: Subject, job: Job, context: StageContext) -> list[Job]:

@@ -37,6 +37,9 @@ class Teaching(ABC):
     balance: Balance = EVEN
     """How much each class counts."""
 
+    at_most: float = 1.0
+    """The share of images that a trial can show a network to be right about; more is what a teacher knew of them."""
+
     @abstractmethod
     def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:
         """Probabilities of the classes for each view of each image, `(R, N, K)`."""
@@ -44,6 +47,10 @@ class Teaching(ABC):
     @abstractmethod
     def objective(self) -> Objective:
         """The loss of a training."""
+
+    def counted(self, top1: float) -> float:
+        """What a trial has shown, of what it reached."""
+        return min(top1, self.at_most)
 
 
 class LabelTeaching(Teaching):

@@ -20,7 +20,7 @@ from edgetl.train.pretraining import look_at_pretraining
 from edgetl.train.strategies import auto, features, gradual, lora, partial
 from edgetl.train.task import Outcome, Task, Teaching, say_what_is_single
 from edgetl.train.training import check_judged
-from edgetl.train.tuning import Tuning, rate_of
+from edgetl.train.tuning import Tuning, epochs_of, rate_of
 from edgetl.zoo.classifier import Classifier
 from edgetl.zoo.cut import Cut, cut
 from edgetl.zoo.stages import NetworkStage, find_stage, stages_of
@@ -80,12 +80,12 @@ def transfer(task: Task, other_way: auto.OtherWay | None = None) -> Outcome:
     if task.crosses:
         check_judged(config, task.section, is_judged=False)
     if strategy == "gradual":
-        return gradual.learn(task, _recorded(task, None), config.tuning_epochs)
+        return gradual.learn(task, _recorded(task, None), epochs_of(task))
     if strategy == "lora":
         products = lora.products_of(task)
         return lora.learn(task, _recorded(task, None), products)
     first = 0 if strategy == "lpft" else first_stage(task.stages, config)
-    tuning = Tuning(first, config.tuning_epochs, rate_of(task))
+    tuning = Tuning(first, epochs_of(task), rate_of(task))
     at = cut(task.classifier, task.stages, first, contract.height) if first else None
     backbone = _recorded(task, at)
     if strategy == "auto":

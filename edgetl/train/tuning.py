@@ -24,7 +24,7 @@ from edgetl.train.loop import Record, Training, fit
 from edgetl.train.optimizer import tuning_learning_rate
 from edgetl.train.task import Task
 
-__all__ = ["Tuning", "batch_of", "judged_rows", "prepared", "rate_of", "right_of", "tried", "tune"]
+__all__ = ["Tuning", "batch_of", "epochs_of", "judged_rows", "prepared", "rate_of", "right_of", "tried", "tune"]
 
 _BATCH = 16
 _FEW, _FEW_BATCH = 1000, 16
@@ -55,6 +55,11 @@ class Tuning:
 def rate_of(task: Task) -> float:
     """The recipe's learning rate; 'auto' is one that suits a fitted head."""
     return tuning_learning_rate(task.config)
+
+
+def epochs_of(task: Task) -> int:
+    """The recipe's epochs from a fitted head; 'auto' depends on who teaches."""
+    return task.config.epochs_from_head(taught=not task.teaching.by_labels)
 
 
 def tune(

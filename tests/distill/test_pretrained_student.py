@@ -15,6 +15,7 @@ from edgetl.data.index import read_index
 from edgetl.data.sizing import Preprocessing, student_contract
 from edgetl.distill.lesson import teachers_of
 from edgetl.distill.pretrained import alone_task, taught_task, why_not_asked
+from edgetl.recipe.networks import StudentConfig
 from edgetl.runs.intervals import accuracy_interval
 from edgetl.zoo.build import build_classifier
 
@@ -82,6 +83,14 @@ def test_it_is_tried_with_the_teacher_and_without_and_says_which_was_better(lear
         line.startswith("Chosen: partial, since") and f"taught {learned['taught']} (" in line for line in heard.lines
     )
     assert run.manifest["metrics"]["distill"]["test_top1"] > 0.8
+
+
+def test_a_teacher_teaches_twice_as_long_as_labels(learn):
+    run, _ = learn("whole", strategy="partial", tuning_epochs="auto")
+    records = [json.loads(line) for line in run.file("metrics.jsonl").read_text().splitlines()]
+    assert len(records) == 16
+    student = StudentConfig(model="test_resnet")
+    assert (student.epochs_from_head(taught=True), student.epochs_from_head(taught=False)) == (16, 8)
 
 
 def test_its_size_is_its_own_and_the_teacher_sees_its_own(learn, teacher):
@@ -200,6 +209,34 @@ def test_a_teacher_that_is_worse_than_the_head_beyond_luck_is_not_asked(learn, d
     assert why_not_asked(teachers, at_most - 0.001, images, index) == "", "it may be luck"
     fewer = replace(index, samples=index.samples[:-30])
     assert why_not_asked(teachers, at_most + 0.001, images, fewer) == "", "it was judged on other images"
+
+
+def test_it_counts_no_more_than_its_teacher_reached_on_images_that_were_new_to_it(
+    learn, digits, weights, teacher, tmp_path
+):
+    run, _ = learn("whole", strategy="features", stages=("data",))
+    context = small_run.context(run, tmp_path, settings(digits, weights, "whole"))
+    context = replace(context, teachers=(teacher,))
+    student, _ = build_classifier(context.recipe.student, 4, 16, seed=0)
+    index, teachers = read_index(run), teachers_of(context)
+
+    def counted(images, top1):
+        return taught_task(student, teachers, images, context, name="distill", seed=0).teaching.counted(top1)
+
+    reached = teacher.manifest["metrics"]["finetune"]["val_top1"]
+    assert counted(index, 1.0) == reached
+    assert counted(index, 0.25) == 0.25
+    fewer = replace(index, samples=index.samples[:-1])
+    assert counted(fewer, 1.0) == 1.0, "nothing tells which of these were new to the teacher"
+
+
+def test_a_teacher_that_knew_the_answers_does_not_win_by_that(learn, monkeypatch):
+    monkeypatch.setattr("edgetl.distill.pretrained._shown", lambda *_: 0.1)
+    run, heard = learn("damaged")
+    learned = run.manifest["stages"]["distill"]["learned"]
+    assert learned["tried"]["by the teacher"] == 0.1
+    assert learned["taught"] == "by labels"
+    assert any(line.endswith("taught by labels (10.0% by the teacher).") for line in heard.lines)
 
 
 def test_where_no_teacher_is_asked_the_student_learns_from_labels(learn, teacher, monkeypatch):

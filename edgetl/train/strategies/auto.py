@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from edgetl.train.backbone import Backbone
 from edgetl.train.folds import Fold
+from edgetl.train.loop import Record
 from edgetl.train.luck import enough_errors, is_better
 from edgetl.train.probe import Probe
 from edgetl.train.strategies.features import Champion, probed
 from edgetl.train.strategies.partial import judged, outcome_of
 from edgetl.train.task import Outcome, Task
-from edgetl.train.tuning import Tuning, judged_rows, tried, tune
+from edgetl.train.tuning import Tuning, epochs_of, judged_rows, tried, tune
 
 __all__ = ["OtherWay", "learn", "trial_visits"]
 
@@ -28,8 +29,8 @@ _STANDARD_ERRORS = 1.0
 With 50 CIFAR images a class, EfficientNet-Lite2 was better by 1.3 on halves, and by 3.8 points of top-1 with all.
 """
 
-_FEW = 1000
-"""Images up to which a trial has all the epochs of a training, beyond it half."""
+_TRIED_EPOCHS, _FEW = 8, 1000
+"""Epochs of a trial, at most; of more images than that half, since of few these would be too few steps."""
 
 _MOST_TRIED = 2000
 """Images that a trial learns from, and that it is judged by, at most."""
@@ -61,8 +62,12 @@ class _Trial:
 
     @property
     def reached(self) -> float:
-        """The share of all views that the training is right about, as a fraction of 1."""
-        return float(self.trained_RN.mean())
+        """The share of all views that the training is right about, as a fraction of 1.
+
+        A teacher that has learned from these images, too, tells about them in what it says of others. So no more counts
+        than it reached itself on images that were new to it.
+        """
+        return self.champion.task.teaching.counted(float(self.trained_RN.mean()))
 
 
 def learn(task: Task, backbone: Backbone, tuning: Tuning, other_way: OtherWay | None = None) -> Outcome:
@@ -82,15 +87,13 @@ def learn(task: Task, backbone: Backbone, tuning: Tuning, other_way: OtherWay | 
         return champions[0].outcome(f"its {mistakes} mistakes are too few for anything else to be shown to be better")
     if other_way and (other := other_way(probe)):
         champions.insert(0, probed(other, backbone))
-    best = max(champions, key=lambda each: int(each.probe.right_N.sum()))
+    best = max(champions, key=lambda each: each.task.teaching.counted(each.probe.top1))
     return (_crossed if task.crosses else _held_out)(champions, best, backbone, tuning)
 
 
 def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, tuning: Tuning) -> Outcome:
     """Try on halves of the images; what wins is then trained on all of them."""
-    # Of few images, half of the epochs would be too few steps to tell anything.
-    is_short = len(champions[0].task.final) > _FEW
-    short = replace(tuning, epochs=max(1, tuning.epochs // 2)) if is_short else tuning
+    short = replace(tuning, epochs=_tried_epochs(len(champions[0].task.final), tuning.epochs))
     nothing_RN = np.zeros((len(judged_rows(champions[0].task, backbone, short)), 0), np.bool_)
     trials = [_Trial(champion, nothing_RN, nothing_RN) for champion in champions]
     for half in range(_HALVES):
@@ -102,10 +105,15 @@ def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, 
     reason = _compared(trial, tuning)
     if not trial.wins:
         return _with_tried(best.outcome(f"{reason}, which may be luck"), trials)
-    task = trial.champion.task
-    records = tune(task, backbone, tuning, task.final, "", trial.champion.head(task.final))
+    records = _trained(trial.champion, backbone, tuning)
     outcome = outcome_of(trial.champion, records, trial.trained_RN[0], "partial", reason)
     return _with_others(outcome, trial, trials)
+
+
+def _trained(champion: Champion, backbone: Backbone, tuning: Tuning) -> list[Record]:
+    """Train on all images, from the head, in as many epochs as its teaching deserves."""
+    task = champion.task
+    return tune(task, backbone, replace(tuning, epochs=epochs_of(task)), task.final, "", champion.head(task.final))
 
 
 def _with_half(trial: _Trial, backbone: Backbone, tuning: Tuning, half: int) -> _Trial:
@@ -123,7 +131,7 @@ def _held_out(champions: Sequence[Champion], best: Champion, backbone: Backbone,
     found = []
     for champion in champions:
         task = champion.task
-        records = tune(task, backbone, tuning, task.final, "", champion.head(task.final))
+        records = _trained(champion, backbone, tuning)
         right_N = judged(task, backbone, tuning)
         assert right_N is not None
         weights = {name: value.clone() for name, value in task.classifier.state_dict().items()}
@@ -145,7 +153,9 @@ def _with_others(outcome: Outcome, best: _Trial, trials: Sequence[_Trial]) -> Ou
     reached: dict[str, float] = outcome.learned["tried"]
     others = [f"{share:.1%} {name}" for name, share in reached.items() if name != best.champion.task.teaching.name]
     taught = best.champion.task.teaching.name
-    reason = f"{outcome.learned['reason']}, taught {taught} ({', '.join(others)})"
+    is_less = best.reached < best.trained_RN.mean()
+    counted = f", counted as {best.reached:.1%} since it knows these images" if is_less else ""
+    reason = f"{outcome.learned['reason']}, taught {taught}{counted} ({', '.join(others)})"
     return replace(outcome, learned={**outcome.learned, "taught": taught, "reason": reason})
 
 
@@ -176,8 +186,12 @@ def _share(right_RN: NDArray[np.bool_]) -> str:
     return f"{right_RN.mean():.1%} of {f'{views} views of ' if views > 1 else ''}{images:,}"
 
 
+def _tried_epochs(images: int, epochs: int) -> int:
+    """Epochs of a trial of a training of so many."""
+    return min(epochs, _TRIED_EPOCHS if images <= _FEW else _TRIED_EPOCHS // 2)
+
+
 def trial_visits(images: int, epochs: int) -> int:
     """Images, each counted once an epoch, that the trial of one teaching on halves trains on at most."""
     half = images // _HALVES
-    tried_epochs = max(1, epochs // 2) if images > _FEW else epochs
-    return _HALVES * tried_epochs * -(-half // max(1, -(-half // _MOST_TRIED)))
+    return _HALVES * _tried_epochs(images, epochs) * -(-half // max(1, -(-half // _MOST_TRIED)))

@@ -43,8 +43,9 @@ class Champion:
         task, probe = self.task, self.probe
         task.restart()
         put_head(task.classifier, self.head(task.final))
-        record = {"epoch": 1, "loss": probe.loss, "val_top1": probe.top1, "val_loss": probe.loss}
-        return Outcome([record], probe.top1, len(probe.right_N), self.learned("features", reason))
+        top1 = task.teaching.counted(probe.top1)
+        record = {"epoch": 1, "loss": probe.loss, "val_top1": top1, "val_loss": probe.loss}
+        return Outcome([record], top1, len(probe.right_N), self.learned("features", reason))
 
     def learned(self, strategy: str, reason: str) -> dict[str, object]:
         """The entry of the manifest."""

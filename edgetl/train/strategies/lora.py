@@ -17,7 +17,7 @@ from edgetl.train.fitted_head import Head
 from edgetl.train.strategies.features import probed
 from edgetl.train.strategies.partial import judged, outcome_of
 from edgetl.train.task import Outcome, Task
-from edgetl.train.tuning import Tuning, rate_of, tune
+from edgetl.train.tuning import Tuning, epochs_of, rate_of, tune
 from edgetl.zoo.head import head_of
 from edgetl.zoo.products import matrix_products
 
@@ -32,7 +32,7 @@ def learn(task: Task, backbone: Backbone, products: list[str]) -> Outcome:
     config = task.config
     champion = probed(task, backbone)
     rate = rate_of(task) * (_FASTER if config.learning_rate == "auto" else 1)
-    tuning = Tuning(0, config.tuning_epochs, rate)
+    tuning = Tuning(0, epochs_of(task), rate)
     with updated(task, champion.head(task.final), products) as trained:
         records = tune(task, backbone, tuning, task.final, "", None)
     reason = f"updates of rank {config.lora_rank} of {len(products)} matrix products were trained, from a fitted head"

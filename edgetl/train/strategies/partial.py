@@ -45,4 +45,5 @@ def outcome_of(
         reason: Why it was chosen.
     """
     known_N = champion.probe.right_N if right_N is None else right_N
-    return Outcome(records, float(known_N.mean()), len(known_N), champion.learned(strategy, reason))
+    top1 = champion.task.teaching.counted(float(known_N.mean()))
+    return Outcome(records, top1, len(known_N), champion.learned(strategy, reason))
