@@ -16,6 +16,7 @@ from edgetl.runs.stage import StageContext
 from edgetl.runs.words import accuracy
 from edgetl.train.backbone import is_linear
 from edgetl.train.balance import balance_of
+from edgetl.train.strategies.partial import HEAD_ALONE
 from edgetl.train.task import LabelTeaching, Task
 from edgetl.train.transfer import MOST_IMAGES, grid_of, open_task
 from edgetl.zoo.classifier import Classifier
@@ -88,6 +89,7 @@ def taught_task(
         EnvironmentFault: The answers do not fit on the disk.
     """
     recipe, grid = context.recipe, views_of(index, context)
+    crosses = grid.augmented is None
     width, precision = feature_width(teachers, context), precision_of(context)
     asked = teachers_view(grid, teachers)
     stores = tuple(answer_stores(t, asked, context, precision=precision, feature_width=width) for t in teachers)
@@ -102,7 +104,8 @@ def taught_task(
         smoothing=recipe.student.label_smoothing,
         seed=seed,
         balance=balance_of(recipe.student, index),
-        at_most=_shown(teachers, index) if grid.augmented is None else 1.0,
+        knows_judged=crosses,
+        at_most=_best_on_new(teachers, index) if crosses else 1.0,
     )
     title = f"Distilling into {recipe.student.model}"
     return open_task(student, grid, taught, context, title=title, name=f"{name}/taught", section="student", seed=seed)
@@ -137,7 +140,7 @@ def why_not_asked(teachers: Sequence[Teacher], top1: float, images: int, index: 
     )
 
 
-def _shown(teachers: Sequence[Teacher], index: ImageIndex) -> float:
+def _best_on_new(teachers: Sequence[Teacher], index: ImageIndex) -> float:
     """What the best teacher is right about of what was new to it; 1 if that is not known of one of them."""
     judgements = _judgements(teachers, index)
     return max(1.0 if judgement is None else judgement[0] for judgement in judgements)
@@ -146,12 +149,13 @@ def _shown(teachers: Sequence[Teacher], index: ImageIndex) -> float:
 def _judgements(teachers: Sequence[Teacher], index: ImageIndex) -> list[tuple[float, int] | None]:
     """The part of images new to it that each teacher is right about, and how many these were.
 
-    None for a teacher that learned from other images, so that no image here tells how it was judged.
+    None for a teacher that learned from other images, and for one of which only the head was judged.
     """
     own, found = _known(index), []
     for teacher in teachers:
         record = teacher.run.stage("finetune") or teacher.run.stage("distill") or {}
-        judged = record.get("learned", {}).get("val_images", 0)
+        learned = record.get("learned", {})
+        judged = 0 if learned.get("judged") == HEAD_ALONE else learned.get("val_images", 0)
         is_same = judged and _known(read_index(teacher.run)) == own
         found.append((record["metrics"]["val_top1"], judged) if is_same else None)
     return found

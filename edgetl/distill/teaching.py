@@ -28,6 +28,7 @@ class TeacherTeaching(Teaching):
         smoothing: Label smoothing of the true labels.
         seed: Seeds what the losses learn themselves.
         balance: How much each class counts in the head's fit and in the loss of the true labels.
+        knows_judged: Whether the teacher may have learned from the images that judge its student.
         at_most: What the teacher itself is right about, of images that were new to it, as a fraction of 1.
     """
 
@@ -44,7 +45,8 @@ class TeacherTeaching(Teaching):
         smoothing: float,
         seed: int,
         balance: Balance,
-        at_most: float = 1.0,
+        knows_judged: bool,
+        at_most: float,
     ) -> None:
         self._losses = losses
         self._answers = answers
@@ -53,6 +55,7 @@ class TeacherTeaching(Teaching):
         self._smoothing = smoothing
         self._seed = seed
         self.balance = balance
+        self.knows_judged = knows_judged
         self.at_most = at_most
 
     def targets(self, grid: ViewGrid, classes: int) -> NDArray[np.float32]:

@@ -37,6 +37,9 @@ class Teaching(ABC):
     balance: Balance = EVEN
     """How much each class counts."""
 
+    knows_judged: bool = False
+    """Whether what is said of an image may come from others that judge: from a teacher that learned from all."""
+
     at_most: float = 1.0
     """The share of images that a trial can show a network to be right about; more is what a teacher knew of them."""
 

@@ -17,6 +17,7 @@ from edgetl.distill.lesson import teachers_of
 from edgetl.distill.pretrained import alone_task, taught_task, why_not_asked
 from edgetl.recipe.networks import StudentConfig
 from edgetl.runs.intervals import accuracy_interval
+from edgetl.train.strategies.partial import HEAD_ALONE
 from edgetl.zoo.build import build_classifier
 
 STUDENT = {
@@ -228,15 +229,46 @@ def test_it_counts_no_more_than_its_teacher_reached_on_images_that_were_new_to_i
     assert counted(index, 0.25) == 0.25
     fewer = replace(index, samples=index.samples[:-1])
     assert counted(fewer, 1.0) == 1.0, "nothing tells which of these were new to the teacher"
+    teacher.manifest["stages"]["finetune"]["learned"]["judged"] = HEAD_ALONE
+    try:
+        assert counted(index, 1.0) == 1.0, "what was judged is not what teaches"
+        assert why_not_asked(teachers, 1.0, 80, index) == ""
+    finally:
+        del teacher.manifest["stages"]["finetune"]["learned"]["judged"]
 
 
 def test_a_teacher_that_knew_the_answers_does_not_win_by_that(learn, monkeypatch):
-    monkeypatch.setattr("edgetl.distill.pretrained._shown", lambda *_: 0.1)
+    monkeypatch.setattr("edgetl.distill.pretrained._best_on_new", lambda *_: 0.1)
     run, heard = learn("damaged")
     learned = run.manifest["stages"]["distill"]["learned"]
     assert learned["tried"]["by the teacher"] == 0.1
     assert learned["taught"] == "by labels"
     assert any(line.endswith("taught by labels (10.0% by the teacher).") for line in heard.lines)
+
+
+def test_where_training_wins_nothing_the_head_that_is_kept_was_judged_fairly(learn, monkeypatch):
+    monkeypatch.setattr("edgetl.train.strategies.auto.is_better", lambda *_, **__: False)
+    run, heard = learn("damaged", "tried")
+    taught, _ = learn("damaged", "taught", strategy="features")
+    assert run.manifest["stages"]["distill"]["learned"]["strategy"] == "features"
+    assert any(line.startswith("Probe: ") for line in heard.lines)
+    kept, other = (load_file(each.file("model.safetensors"))["fc.weight"] for each in (run, taught))
+    assert not torch.equal(kept, other), "a head that is fitted to a teacher that knows the answers"
+
+
+def test_without_its_teacher_a_control_student_has_as_many_epochs(learn, monkeypatch):
+    run, _ = learn("whole", strategy="features", tuning_epochs="auto")
+    given = []
+
+    def compared(context, seeds):
+        given.append(context.recipe.student.tuning_epochs)
+        return np.ones((1, 4), bool), np.ones((1, 4), bool)
+
+    monkeypatch.setattr("edgetl.distill.control._compare_from_probe", compared)
+    small_run.made(
+        settings_with_control(run), run.path, "student", ("control",), Heard(), teachers=tuple(run.parents("teacher"))
+    )
+    assert given == [16]
 
 
 def test_where_no_teacher_is_asked_the_student_learns_from_labels(learn, teacher, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 from edgetl.train.costs import Costs, HeadCosts, Size, Work, bill, piped
 from edgetl.train.measuring import typical_seconds
 from edgetl.train.plan import Job, divided, plan_for, sizes_of
+from edgetl.train.strategies.auto import trial_visits
 
 WORK = Work("auto", learned=500, judged=0, tested=1000, crosses=True, stored_views=100)
 COSTS = Costs(view_s=0.01, step_s=0.04, stored_step_s=0.02, stored_view_s=0.005, head=HeadCosts(1.0, 1e-4, 1e-6))
@@ -145,3 +146,9 @@ def test_what_other_programs_do_meanwhile_is_not_counted():
         now += next(lengths)
 
     assert math.isclose(typical_seconds(work, clock=lambda: now), 0.1)
+
+
+def test_a_trial_has_fewer_epochs_than_the_training_that_it_decides():
+    assert trial_visits(500, 16) == 2 * 250 * 8
+    assert trial_visits(500, 3) == 2 * 250 * 3
+    assert trial_visits(2000, 16) == 2 * 1000 * 4

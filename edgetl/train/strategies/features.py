@@ -50,7 +50,8 @@ class Champion:
     def learned(self, strategy: str, reason: str) -> dict[str, object]:
         """The entry of the manifest."""
         probe = self.probe
-        found = {"head": probe.kind, "views": probe.views, "val_top1": probe.top1, "val_images": len(probe.right_N)}
+        top1 = self.task.teaching.counted(probe.top1)
+        found = {"head": probe.kind, "views": probe.views, "val_top1": top1, "val_images": len(probe.right_N)}
         if probe.hidden:
             found |= {"hidden_units": probe.hidden.units, "hidden_epochs": probe.epochs}
         beside = self.pretraining.figures() if self.pretraining else {}

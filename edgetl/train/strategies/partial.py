@@ -9,7 +9,10 @@ from edgetl.train.strategies.features import Champion, probed
 from edgetl.train.task import Outcome, Task
 from edgetl.train.tuning import Tuning, right_of, tune
 
-__all__ = ["judged", "learn", "outcome_of"]
+__all__ = ["HEAD_ALONE", "judged", "learn", "outcome_of"]
+
+HEAD_ALONE = "the head that training started from"
+"""What the validation figures are of, where no image is left that the trained network has not seen."""
 
 
 def learn(task: Task, backbone: Backbone, tuning: Tuning, strategy: str) -> Outcome:
@@ -46,4 +49,5 @@ def outcome_of(
     """
     known_N = champion.probe.right_N if right_N is None else right_N
     top1 = champion.task.teaching.counted(float(known_N.mean()))
-    return Outcome(records, top1, len(known_N), champion.learned(strategy, reason))
+    learned = champion.learned(strategy, reason) | ({"judged": HEAD_ALONE} if right_N is None else {})
+    return Outcome(records, top1, len(known_N), learned)
