@@ -41,10 +41,10 @@ def test_an_explosion_at_once_and_a_flat_loss_name_no_rate():
 @pytest.fixture
 def recipe(tmp_path_factory):
     base = tmp_path_factory.getbasetemp()
-    digits, weights = small_run.few_digits(base), small_run.weights_of_digits(base)["damaged"]
+    digits, weights = small_run.few_digits(base), small_run.weights_of_digits(base)
 
-    def make(**teacher):
-        network = {"model": "test_resnet", "small_images": "keep", "train_from": "layer4", "weights": weights}
+    def make(start="damaged", **teacher):
+        network = {"model": "test_resnet", "small_images": "keep", "train_from": "layer4", "weights": weights[start]}
         return small_run.recipe(
             data={"path": str(digits), "image_size": 16, "resize": "crop"},
             teacher=network | {"batch_size": 8} | teacher,
@@ -74,8 +74,8 @@ def test_it_leaves_a_trained_run_as_it_was_and_finds_the_same_twice(recipe, tmp_
 
 @pytest.mark.parametrize(("strategy", "low", "high"), [("gradual", 0.0, 0.8), ("full", 1.2, 2.0)])
 def test_it_starts_where_the_training_would(recipe, tmp_path, strategy, low, high):
-    """A fitted head knows something of four digits; a new one guesses, with a loss of about ln 4."""
-    found = run_find_rate(recipe(strategy=strategy), tmp_path, Reporter())
+    """A fitted head of a network that knows the digits knows them; a new one guesses, with a loss of about ln 4."""
+    found = run_find_rate(recipe("whole", strategy=strategy), tmp_path, Reporter())
     assert low < np.mean(found["initial"]) < high
     assert found["losses"][0] == pytest.approx(found["initial"][0], abs=1e-6), "the same batch, before any step"
     assert len(found["rates"]) > 20

@@ -107,7 +107,7 @@ def test_a_trial_ends_where_training_is_clearly_worse(learn, monkeypatch):
         return fit(network, training, context)
 
     monkeypatch.setattr("edgetl.train.tuning.fit", spied)
-    run, _ = learn("damaged", learning_rate=1.0)
+    run, _ = learn("damaged", learning_rate=10.0)
     learned = run.manifest["stages"]["finetune"]["learned"]
     assert learned["strategy"] == "features"
     assert trained == ["finetune/trial-1"], "neither the other half nor all images are trained on"
