@@ -8,7 +8,19 @@ from pydantic import ValidationError
 from edgetl.errors import ConfigError
 from edgetl.recipe.section import Section
 
-__all__ = ["build", "description", "nearest"]
+__all__ = ["build", "description", "every_field", "fields_called", "nearest"]
+
+_USUAL = {
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "dataset": "path",
+    "img_size": "image_size",
+    "imgsz": "image_size",
+    "input_size": "image_size",
+    "lr": "learning_rate",
+    "scheduler": "schedule",
+}
+"""Names that other tools give to fields."""
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -34,9 +46,9 @@ def build(section: type[SectionT], data: Any, place: str) -> SectionT:
         raise _config_error(section, dict(found[0]), place) from None
 
 
-def nearest(word: str, known: list[str], count: int = 1) -> list[str]:
-    """The `count` known words most like `word`, best first; empty if none is close."""
-    return difflib.get_close_matches(word, known, n=count, cutoff=0.5)
+def nearest(word: str, known: list[str], count: int = 1, cutoff: float = 0.5) -> list[str]:
+    """The `count` known words most like `word`, best first; empty if none is as close as `cutoff`, from 0 to 1."""
+    return difflib.get_close_matches(word, known, n=count, cutoff=cutoff)
 
 
 def _config_error(section: type[Section], problem: dict[str, Any], place: str) -> ConfigError:
@@ -48,13 +60,69 @@ def _config_error(section: type[Section], problem: dict[str, Any], place: str) -
         field = owner.model_fields.get(key)
         inner = field.annotation if field else None
         if problem["type"] == "extra_forbidden" and key == keys[-1]:
-            near = nearest(key, list(owner.model_fields))
-            hint = f"Did you mean '{near[0]}'?" if near else "Known keys: " + ", ".join(owner.model_fields) + "."
-            return ConfigError(".".join(path), "unknown key", hint=hint)
+            return ConfigError(".".join(path), "unknown key", hint=_meant(section, owner, key, place))
         if not (isinstance(inner, type) and issubclass(inner, Section)):
             return ConfigError(".".join(path), _expectation(owner, key, problem), hint=description(owner, key))
         owner = inner
     return ConfigError(".".join(path) or "recipe", f"expected keys and values, got {problem['input']!r}")
+
+
+def fields_called(section: type[Section], name: str, place: str = "") -> list[str]:
+    """Dotted names of the fields below a section that have this name, or the one that edgetl has for it."""
+    return _fields(section, place).get(_USUAL.get(name, name), [])
+
+
+def every_field(section: type[Section]) -> dict[str, tuple[str, ...]]:
+    """Dotted names of all fields below a section, each with its values where these are words."""
+    found: dict[str, tuple[str, ...]] = {}
+    for names in _fields(section, "").values():
+        for name in names:
+            *sections, key = name.split(".")
+            owner = section
+            for each in sections:
+                inner = owner.model_fields[each].annotation
+                assert isinstance(inner, type)
+                assert issubclass(inner, Section)
+                owner = inner
+            found[name] = _words_of(owner.model_json_schema()["properties"][key])
+    return found
+
+
+def _words_of(schema: dict[str, Any]) -> tuple[str, ...]:
+    if schema.get("type") == "boolean":
+        return ("true", "false")
+    every = [schema, *schema.get("anyOf", ()), schema.get("items", {})]
+    return tuple(
+        str(word) for each in every for word in (*each.get("enum", ()), *([each["const"]] if "const" in each else ()))
+    )
+
+
+def _fields(section: type[Section], place: str) -> dict[str, list[str]]:
+    """Dotted names of all fields below a section, by their last part."""
+    found: dict[str, list[str]] = {}
+    for key, field in section.model_fields.items():
+        name, inner = f"{place}.{key}" if place else key, field.annotation
+        below = _fields(inner, name) if isinstance(inner, type) and issubclass(inner, Section) else {key: [name]}
+        for last, names in below.items():
+            found.setdefault(last, []).extend(names)
+    return found
+
+
+def _meant(section: type[Section], owner: type[Section], key: str, place: str) -> str:
+    """What an unknown key may have meant: a field of that name elsewhere, or one with a name like it."""
+    everywhere, wanted = _fields(section, place), _USUAL.get(key, key)
+    if wanted in owner.model_fields:
+        return _did_you_mean([wanted])
+    if named := fields_called(section, key, place):
+        return _did_you_mean(named)
+    if near := nearest(key, list(dict.fromkeys([*owner.model_fields, *everywhere]))):
+        return _did_you_mean(near if near[0] in owner.model_fields else everywhere[near[0]])
+    return "Known keys: " + ", ".join(owner.model_fields) + "."
+
+
+def _did_you_mean(names: list[str]) -> str:
+    *most, last = (f"'{name}'" for name in names)
+    return f"Did you mean {', '.join(most)} or {last}?" if most else f"Did you mean {last}?"
 
 
 def description(owner: type[Section], key: str) -> str:

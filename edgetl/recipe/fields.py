@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from edgetl.recipe.images import AugmentConfig, DataConfig
 from edgetl.recipe.networks import ControlConfig, DistillConfig, PruneConfig, StudentConfig, TeacherConfig
-from edgetl.recipe.section import PLACE, Section, listed
+from edgetl.recipe.section import PLACE, Section, as_fraction, listed, with_usual_names
 
 __all__ = [
     "FORMATS",
@@ -37,6 +37,13 @@ RUNGS: tuple[Rung, ...] = ("rounding", "ranges", "equalization", "reconstruction
 FORMATS: tuple[Format, ...] = ("onnx", "tflite", "openvino")
 
 
+_int8_named = with_usual_names({"int8": "w8a8"})
+
+
+def _schemes(value: Any) -> Any:
+    return _int8_named(listed(value))
+
+
 class ExportConfig(Section):
     """Which files to write."""
 
@@ -50,8 +57,8 @@ class ExportConfig(Section):
 class QuantizeConfig(Section):
     """How to turn a float model into an integer one."""
 
-    scheme: Annotated[tuple[Scheme, ...], BeforeValidator(listed), Field(min_length=1)] = ("w8a8",)
-    """Any of w8a8, fp16, w8 (weights alone), dynamic; a runtime that gains nothing from one is not given it."""
+    scheme: Annotated[tuple[Scheme, ...], BeforeValidator(_schemes), Field(min_length=1)] = ("w8a8",)
+    """Any of w8a8 (int8), fp16, w8 (weights alone), dynamic; a runtime that gains nothing from one is not given it."""
 
     calibration_images: int = Field(256, ge=32, le=4096)
     """Images used to estimate activation ranges; balanced over classes, from the training split only."""
@@ -62,10 +69,10 @@ class QuantizeConfig(Section):
     ranges: Ranges = "mse"
     """How activation ranges are chosen: minmax, percentile, mse or entropy."""
 
-    max_drop: float = Field(0.01, ge=0, le=1)
-    """Largest allowed top-1 loss of an integer artifact against the float model, as a fraction of 1."""
+    max_drop: Annotated[float, BeforeValidator(as_fraction)] = Field(0.01, ge=0, le=1)
+    """Largest allowed top-1 loss of an integer artifact against the float model, as a fraction of 1, or 1%."""
 
-    max_flips: float = Field(1.0, ge=0, le=1)
+    max_flips: Annotated[float, BeforeValidator(as_fraction)] = Field(1.0, ge=0, le=1)
     """Largest allowed part of the images whose best class changes, as a fraction of 1; 1 allows any."""
 
     rungs: tuple[Rung, ...] = Field(RUNGS, min_length=1)
@@ -152,12 +159,14 @@ class Recipe(Section):
         Raises:
             ConfigError: The file cannot be read, or says something impossible; the field and the cure are named.
         """
-        from edgetl.recipe.presets import digits_recipe
-        from edgetl.recipe.reading import load_recipe
+        from edgetl.recipe.presets import check_not_of_digits, digits_recipe
+        from edgetl.recipe.reading import load_recipe, with_values
 
         values = dict(settings or {})
         embedded = file is None and values.get("data.path", "digits") == "digits"
-        return cls.build(digits_recipe() if embedded else load_recipe(Path(file) if file else None), values)
+        data = digits_recipe() if embedded else load_recipe(Path(file) if file else None)
+        check_not_of_digits(with_values(data, values), str(file))
+        return cls.build(data, values)
 
     @classmethod
     def build(cls, data: dict[str, Any], settings: Mapping[str, Any]) -> "Recipe":

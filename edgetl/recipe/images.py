@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from edgetl.recipe.section import PLACE, Section
+from edgetl.recipe.section import PLACE, Section, as_fraction
 
 __all__ = ["AugmentConfig", "DataConfig"]
 
@@ -24,10 +24,13 @@ class DataConfig(Section):
     filter: Literal["bilinear", "bicubic"] = "bilinear"
     """Resampling filter of every resize, on the host and on the device."""
 
-    val_fraction: float = Field(0.15, gt=0, lt=0.5)
+    classes: Literal["auto", "first", "last"] = "auto"
+    """Where folders lie in folders, which name the class: the 'first' or the 'last'; 'auto' asks if none is plain."""
+
+    val_fraction: Annotated[float, BeforeValidator(as_fraction)] = Field(0.15, gt=0, lt=0.5)
     """Part of an unsplit folder, or of train/ unless val/ and test/ are given, for validation, as a fraction of 1."""
 
-    test_fraction: float = Field(0.15, gt=0, lt=0.5)
+    test_fraction: Annotated[float, BeforeValidator(as_fraction)] = Field(0.15, gt=0, lt=0.5)
     """Part of an unsplit folder, or of train/ without val/ and test/, for the test split, as a fraction of 1."""
 
     max_unreadable: int = Field(0, ge=0)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from edgetl.recipe.section import PLACE, Section, as_text
+from edgetl.recipe.section import PLACE, Section, as_fraction, as_text, with_usual_names
 
 __all__ = [
     "ControlConfig",
@@ -15,10 +15,14 @@ __all__ = [
     "Strategy",
     "StudentConfig",
     "TeacherConfig",
+    "usual_weights",
 ]
 
 Loss = Literal["kd", "dkd", "dist", "crd", "feature", "hard"]
 Losses = dict[Loss, Annotated[float, Field(gt=0, le=1000)]]
+usual_weights = with_usual_names({"imagenet": "default", "pretrained": "default", "random": "none"})
+"""'default' and 'none' for what other tools call them."""
+
 Strategy = Literal["auto", "features", "partial", "gradual", "full", "lpft", "lora"]
 
 
@@ -28,7 +32,7 @@ class ModelConfig(Section):
     model: str
     """An alias such as resnet50, any timm name, or torchvision:NAME."""
 
-    weights: str = "default"
+    weights: Annotated[str, BeforeValidator(usual_weights)] = "default"
     """'default' loads pretrained weights, 'none' starts from random ones, FILE.safetensors loads a file."""
 
     small_images: Literal["auto", "keep"] = "auto"
@@ -179,7 +183,7 @@ class DistillConfig(Section):
 class PruneConfig(Section):
     """Whether the student gives up channels to be faster, and how fast it shall be; see docs/distillation.md."""
 
-    latency: float = Field(1.0, gt=0, le=1)
+    latency: Annotated[float, BeforeValidator(as_fraction)] = Field(1.0, gt=0, le=1)
     """Median latency to reach, measured, as a fraction of the unpruned student's; 1 does not prune."""
 
     multiple: Literal[8, 16] = 8

@@ -5,7 +5,7 @@ from typing import Any
 
 from edgetl.errors import ConfigError
 
-__all__ = ["digits_recipe", "preset_values", "read_losses", "read_minutes"]
+__all__ = ["check_not_of_digits", "digits_recipe", "preset_values", "read_losses", "read_minutes"]
 
 _TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -21,6 +21,25 @@ _DIGITS: dict[str, Any] = {
 def digits_recipe() -> dict[str, Any]:
     """The embedded recipe that runs when neither a recipe nor `--data` is given, as plain data."""
     return {section: dict(values) for section, values in _DIGITS.items()}
+
+
+def check_not_of_digits(data: dict[str, Any], place: str) -> None:
+    """Make sure that a recipe for other images is not the one of the digits, with a path changed.
+
+    Args:
+        data: The recipe, as plain data.
+        place: Its file.
+
+    Raises:
+        ConfigError: All that is special of the digits is still there.
+    """
+    own = {name: values for name, values in _DIGITS.items() if name != "data"}
+    sections = own | {"data": {key: value for key, value in _DIGITS["data"].items() if key != "path"}}
+    is_theirs = all(data.get(name, {}).get(key) == value for name, of in sections.items() for key, value in of.items())
+    path = data.get("data", {}).get("path", "digits")
+    if is_theirs and path != "digits":
+        problem = f"was made for the digits (16 px, squashed, no flips, no pretrained weights), not for {path}"
+        raise ConfigError(place, problem, hint=f"Make one for it: edgetl init NEW.yaml --data {path}")
 
 
 # How much training buys the student; docs/distillation.md has what each gains and costs.

@@ -1,13 +1,15 @@
 """Recipes in: a YAML file and settings of the command line, laid over each other as plain data."""
 
+import stat
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from edgetl.errors import ConfigError
+from edgetl.recipe.yaml_text import LARGEST_BYTES, parsed
 
-__all__ = ["load_recipe", "read_settings", "with_values"]
+__all__ = ["load_recipe", "parsed_value", "read_settings", "with_values"]
 
 
 def load_recipe(path: Path | None) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def load_recipe(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = parsed(_text_of(path))
     except FileNotFoundError:
         raise ConfigError(str(path), "no such recipe", hint="'edgetl init' writes one.") from None
     except (OSError, UnicodeDecodeError) as cause:
@@ -33,6 +35,16 @@ def load_recipe(path: Path | None) -> dict[str, Any]:
     return data
 
 
+def _text_of(path: Path) -> str:
+    """The text of a file that is one, and no larger than a recipe."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError(str(path), "is no regular file")
+    if status.st_size > LARGEST_BYTES:
+        raise ConfigError(str(path), f"is no recipe: it has {status.st_size:,} bytes, and a recipe a few thousand")
+    return path.read_text(encoding="utf-8")
+
+
 def read_settings(settings: list[str]) -> dict[str, Any]:
     """Read `a.b=c` settings: values by dotted name, each read as YAML.
 
@@ -44,11 +56,20 @@ def read_settings(settings: list[str]) -> dict[str, Any]:
         name, equals, text = setting.partition("=")
         if not equals:
             raise ConfigError("--set", f"expected a.b=c, got {setting!r}")
-        try:
-            values[name.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as cause:
-            raise ConfigError("--set", f"{text!r} is not a YAML value") from cause
+        values[name.strip()] = parsed_value("--set", text)
     return values
+
+
+def parsed_value(flag: str, text: str) -> Any:
+    """A value of the command line, read as YAML.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        return parsed(text)
+    except yaml.YAMLError as cause:
+        raise ConfigError(flag, f"{text!r} is not a YAML value") from cause
 
 
 def with_values(data: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
