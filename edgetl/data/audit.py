@@ -1,5 +1,6 @@
 """Checks of a data set before anything is trained on it."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -20,18 +21,39 @@ def check_classes(listing: Listing) -> None:
     """
     root, labels = listing.root, {file.label for file in listing.files}
     if not labels and not listing.empty_classes:
-        inside = f" ({len(listing.strays)} images lie directly in it)" if listing.strays else ""
+        inside = f" ({_loose(listing)})" if listing.strays or listing.tables else ""
         raise DataError(f"{root}: no class folders{inside}. Put the images of each class in a folder of its name")
     if not labels:
         found = ", ".join(f"{count} {suffix}" for suffix, count in listing.other_suffixes.most_common(_SHOWN))
         raise DataError(f"{root}: no images in its folders (found: {found or 'nothing'}). Give {KINDS} files")
     if listing.empty_classes:
         raise DataError(f"{root / listing.empty_classes[0]}: holds no images. Fill the class folder, or remove it")
+    _check_names(root, labels)
     if len(labels) == 1:
         label = labels.pop()
         nested = any(file.path.removeprefix(f"{label}/").count("/") for file in listing.files if not file.split)
         hint = f"Did you mean {root / label}?" if nested else "Add a folder for each other class"
         raise DataError(f"{root}: only one class ({label!r}); a classifier needs at least two. {hint}")
+
+
+def _loose(listing: Listing) -> str:
+    """What lies in a folder without class folders."""
+    images = f"{len(listing.strays)} images lie directly in it" if listing.strays else ""
+    tables = f"{', '.join(listing.tables[:_SHOWN])} cannot be read" if listing.tables else ""
+    return "; ".join(part for part in (images, tables) if part)
+
+
+def _check_names(root: Path, labels: Collection[str]) -> None:
+    """Check that no two names of classes look alike, which a file system or a person would take for one."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for label in sorted(labels):
+        alike[unicodedata.normalize("NFKC", label).strip().casefold()].append(label)
+    for names in alike.values():
+        if len(names) > 1:
+            raise DataError(
+                f"{root}: classes {names[0]!r} and {names[1]!r} differ only in case, blanks or how letters are stored."
+                " Put their images together, or rename one"
+            )
 
 
 def check_readable(root: Path, unreadable: Mapping[str, str], allowed: int) -> None:

@@ -14,10 +14,10 @@ from edgetl.runs.files import write_atomic
 
 __all__ = ["Stamp", "cache_folder", "read_probes", "scan_file", "write_probes"]
 
-Stamp = tuple[int, int]
-"""Size in bytes and modification time in ns; a file with an unchanged stamp is not read again."""
+Stamp = tuple[int, int, int, int]
+"""Size in bytes, times of modification and change in ns, and inode; a file with an equal stamp is not read again."""
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 def cache_folder() -> Path:
@@ -30,11 +30,12 @@ def cache_folder() -> Path:
     if base.is_absolute():  # the XDG specification says to ignore others
         return base / "edgetl"
     try:
-        return Path.home() / ".cache" / "edgetl"
+        home = Path.home() if os.environ.get("HOME", "~") else Path()
     except RuntimeError:
-        raise EnvironmentFault(
-            "no home folder for a cache. Set XDG_CACHE_HOME to a folder that can be written"
-        ) from None
+        home = Path()
+    if not home.is_absolute():
+        raise EnvironmentFault("no home folder for a cache. Set XDG_CACHE_HOME to a folder that can be written")
+    return home / ".cache" / "edgetl"
 
 
 def scan_file(root: Path) -> Path:
@@ -51,9 +52,14 @@ def read_probes(file: Path) -> dict[str, tuple[Stamp, Probe]]:
         data = json.loads(file.read_bytes())
         if data["schema_version"] != _SCHEMA or data["pillow"] != PIL.__version__:
             return {}
-        return {path: ((int(size), int(time)), Probe(*rest)) for path, (size, time, *rest) in data["files"].items()}
+        return {path: (_stamp(row[:4]), Probe(*row[4:])) for path, row in data["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # absent or damaged: the files are scanned again
+
+
+def _stamp(numbers: list[int]) -> Stamp:
+    size, modified, changed, inode = map(int, numbers)
+    return size, modified, changed, inode
 
 
 def write_probes(file: Path, probes: dict[str, tuple[Stamp, Probe]]) -> None:

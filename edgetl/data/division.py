@@ -16,6 +16,7 @@ from edgetl.data.split import assign_splits
 from edgetl.errors import RunFolderError
 from edgetl.recipe.images import DataConfig
 from edgetl.runs.folder import RunFolder
+from edgetl.runs.words import counted
 
 __all__ = ["Division", "Origin", "divide", "validation_origin"]
 
@@ -104,13 +105,16 @@ def _decided(files: Sequence[ImageFile], splits: Mapping[str, str], missing: Col
     """Which folder is which split, and what was divided off."""
     sizes, names = Counter(splits.values()), {splits[file.path]: _folder(file) for file in files}
     if not missing:
-        train, val, test = (f"{names[split]} ({_images(sizes[split])})" for split in SPLITS)
+        train, val, test = (f"{names[split]} ({counted(sizes[split], 'image')})" for split in SPLITS)
         return f"{train}, {val} and {test} are taken as they are"
     divided = sizes["train"] + sum(sizes[split] for split in missing)
-    whole = f"{_images(divided)} of {names['train']}" if files[0].split else _images(divided)
+    images = counted(divided, "image")
+    whole = f"{images} of {names['train']}" if files[0].split else images
     if "test" in missing:
         return f"of the {whole}, {sizes['val']:,} are the validation split and {sizes['test']:,} the test split"
-    judged = f"{names['test']} ({_images(sizes['test'])}) is the test split"
+    judged = f"{names['test']} ({counted(sizes['test'], 'image')}) is the test split"
+    if names["test"].rstrip("/").lower() not in ("test", "testing"):
+        judged = f"there is no test/, so {judged}"
     return f"{judged}; {sizes['val']:,} of the {whole} are the validation split"
 
 
@@ -127,7 +131,3 @@ def _unjudged(files: Sequence[ImageFile], splits: Mapping[str, str], labels: Col
 def _folder(file: ImageFile) -> str:
     """The split folder that a file lies in, as the user spells it."""
     return f"{file.path.partition('/')[0]}/"
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"

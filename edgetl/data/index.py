@@ -21,6 +21,9 @@ INDEX_FILE = "data.json"
 UNLABELLED = -1
 """The label of an image that has none."""
 
+_LINKS_AT = 3
+"""Depth above which folders may be links: the root, split and class."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -113,14 +116,22 @@ class ImageIndex:
             DataError: It is gone, or leads out of the root.
         """
         path = self.root / sample.path
-        if sample.split != "unlabelled" and not Path(os.path.realpath(path)).is_relative_to(
-            os.path.realpath(self.root)
-        ):
+        if sample.split != "unlabelled" and self._leads_out(sample.path):
             raise DataError(f"{path}: leads out of {self.root}. Start a run on the data as it is now")
         if path.is_file():
             return path
         gone = path if self.root.is_dir() else self.root
         raise DataError(f"{gone}: is gone since this run read it. Put it back, or start a run on the data as it is now")
+
+    def _leads_out(self, path: str) -> bool:
+        """Whether a path leaves the root, other than by a folder of a class or split that is a link."""
+        parts = Path(path).parts
+        if Path(path).is_absolute() or ".." in parts:
+            return True
+        above = [self.root.joinpath(*parts[:depth]) for depth in range(_LINKS_AT) if depth < len(parts)]
+        homes = [os.path.realpath(each) for each in above if each == self.root or each.is_symlink()]
+        target = Path(os.path.realpath(self.root / path))
+        return not any(target.is_relative_to(home) for home in homes)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain JSON types. The embedded set is stored by name, so that the run opens on any machine."""

@@ -1,5 +1,6 @@
 """Batches for PyTorch: the same bytes in the same order, with any number of workers and from any first step."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from edgetl.data.repeats import varied
 from edgetl.data.views import EVALUATION, Views
 from edgetl.devices.facts import machine
 from edgetl.errors import DataError
+from edgetl.runner.guard import die_with
 
 __all__ = ["Order", "Share", "ordered_batches", "planned_batches", "training_batches", "worker_count"]
 
@@ -267,12 +269,19 @@ def _load(dataset: ViewDataset, plan: Iterator[list[Address]], workers: int) -> 
         generator=torch.Generator(),
         multiprocessing_context=start,
         prefetch_factor=PREFETCHED if workers else None,
+        worker_init_fn=partial(_begin, os.getpid()),
     )
     for stacked in loader:
         if isinstance(stacked, DataError):
             raise stacked
         pixels, addresses = stacked
         yield exchange.take(pixels) if exchange else pixels, addresses
+
+
+def _begin(parent: int, _worker: int) -> None:
+    """What a worker does first."""
+    if os.getppid() == parent:  # the parent of others is a server of Python's, which watches them
+        die_with(parent)
 
 
 def _stack(exchange: Exchange | None, items: list[Item | DataError]) -> _Sent | DataError:

@@ -13,6 +13,8 @@ from edgetl.runs.reporter import Reporter
 
 __all__ = ["scan"]
 
+_PHOTOS = frozenset({".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".jp2", ".dng", ".cr2", ".nef", ".arw"})
+
 
 def scan(path: Path, config: DataConfig, *, seed: int, reporter: Reporter) -> tuple[ImageIndex, Origin]:
     """Hash and decode every image below a folder, check the data set, and split it.
@@ -31,7 +33,7 @@ def scan(path: Path, config: DataConfig, *, seed: int, reporter: Reporter) -> tu
     Raises:
         DataError: The folder cannot be used; the message says what to do.
     """
-    listing = list_images(path)
+    listing = list_images(path, config.classes)
     check_classes(listing)
     probes = survey(listing, reporter)
     unreadable = {f.path: probes[f.path].reason for f in listing.files if probes[f.path].reason}
@@ -69,5 +71,8 @@ def _say_what_was_left_out(listing: Listing, unreadable: dict[str, str], reporte
         found = f"{len(listing.strays)}, such as {listing.strays[0]}"
         reporter.say(f"Left out: images outside of all class folders ({found}).")
     if listing.other_suffixes:
-        found = ", ".join(f"{count} {suffix}" for suffix, count in listing.other_suffixes.most_common(5))
-        reporter.say(f"Left out: files that are no {KINDS} ({found}).")
+        found = ", ".join(f"{count} {suffix}" for suffix, count in listing.other_suffixes.most_common())
+        cure = " Convert photos among them to JPEG to use them." if _PHOTOS & listing.other_suffixes.keys() else ""
+        reporter.say(f"Left out: files that are no {KINDS} ({found}).{cure}")
+    if listing.tables:
+        reporter.say(f"Not read: {', '.join(listing.tables)}. The folder of an image is its class.")

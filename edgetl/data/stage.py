@@ -1,20 +1,23 @@
 """The data stage: open the images, check them, and write the index, the labels and the contract."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from edgetl.data.digits import DIGITS, digits_folder
-from edgetl.data.folder import Listing, list_images, list_unsorted
-from edgetl.data.index import INDEX_FILE, ImageIndex
+from edgetl.data.folder import Listing, described, list_images, list_unsorted
+from edgetl.data.index import INDEX_FILE, ImageIndex, read_index
 from edgetl.data.scan import scan
 from edgetl.data.sizing import Preprocessing, decide_contract, student_contract
+from edgetl.data.survey import stamp_of
 from edgetl.data.teaching import check_agreement, check_teacher
 from edgetl.data.unlabelled import scan_unlabelled
 from edgetl.recipe.fields import Recipe
 from edgetl.runs.files import hash_of, write_json
+from edgetl.runs.folder import RunFolder
 from edgetl.runs.stage import StageContext, StageResult
 
-__all__ = ["LABELS_FILE", "fingerprint", "folder_fingerprint", "run", "unlabelled_fingerprint"]
+__all__ = ["LABELS_FILE", "fingerprint", "folder_stamps", "layout", "run", "stamps", "unlabelled_stamps"]
 
 LABELS_FILE = "labels.txt"
 
@@ -37,6 +40,8 @@ def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
     if teachers:
         check_agreement(teachers)
         index = _with_unlabelled(index, context)
+    if changes := _changes(context.folder, index):
+        context.reporter.say(changes)
     contract = (
         student_contract(teachers[0].contract, index, recipe.student.image_size, preprocessing)
         if teachers
@@ -57,41 +62,87 @@ def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
     )
 
 
+def layout(recipe: Recipe) -> str:
+    """What the user's images are, in a line, without opening any; empty for the embedded ones.
+
+    Raises:
+        DataError: There is no such folder, or its classes are ambiguous.
+    """
+    if recipe.data.path == DIGITS:
+        return ""
+    return described(_listed(recipe))
+
+
 def fingerprint(recipe: Recipe) -> str:
-    """Hash the labelled files by path, size and modification time, without opening them.
+    """Hash the labelled files by path, size and modification time, which a copy of the folder shares.
 
     Raises:
         DataError: There is no such folder, or its classes are ambiguous.
     """
     if recipe.data.path == DIGITS:
         return hash_of(DIGITS)
-    return _look_of(list_images(_root(recipe)))
+    return hash_of([(file.path, file.size_bytes, file.modified_ns) for file in _listed(recipe).files])
 
 
-def unlabelled_fingerprint(recipe: Recipe) -> str:
+def stamps(recipe: Recipe) -> str:
+    """Hash all that tells whether a labelled file is the one that was read, without opening any.
+
+    A file that was replaced by one of its size, with its time of modification set back (`cp -p`, `rsync -t`), has
+    another inode or time of change.
+
+    Raises:
+        DataError: As of `fingerprint`.
+    """
+    return hash_of(DIGITS) if recipe.data.path == DIGITS else _stamps_of(_listed(recipe))
+
+
+def unlabelled_stamps(recipe: Recipe) -> str:
     """The same for the unlabelled files; empty if the recipe names none.
 
     Raises:
         DataError: There is no such folder.
     """
-    return folder_fingerprint(recipe.distill.unlabelled)
+    return folder_stamps(recipe.distill.unlabelled)
 
 
-def folder_fingerprint(place: str) -> str:
+def folder_stamps(place: str) -> str:
     """The same for any folder of images; empty if none is named.
 
     Raises:
         DataError: There is no such folder.
     """
-    return _look_of(list_unsorted(Path(place).expanduser())) if place else ""
+    return _stamps_of(list_unsorted(Path(place).expanduser())) if place else ""
 
 
-def _look_of(listing: Listing) -> str:
-    return hash_of([(file.path, file.size_bytes, file.modified_ns) for file in listing.files])
+def _stamps_of(listing: Listing) -> str:
+    return hash_of([(file.path, *stamp_of(file)) for file in listing.files])
+
+
+def _listed(recipe: Recipe) -> Listing:
+    return list_images(_root(recipe), recipe.data.classes)
 
 
 def _root(recipe: Recipe) -> Path:
     return digits_folder() if recipe.data.path == DIGITS else Path(recipe.data.path).expanduser()
+
+
+def _changes(folder: RunFolder, index: ImageIndex) -> str:
+    """What is different from the images that this run was made of before, in a line; empty if nothing is."""
+    if INDEX_FILE not in folder.manifest["files"] or folder.damage(INDEX_FILE):
+        return ""
+    before = {sample.path: sample.sha256 for sample in read_index(folder).samples}
+    now = {sample.path: sample.sha256 for sample in index.samples}
+    kinds = {
+        "new": now.keys() - before.keys(),
+        "gone": before.keys() - now.keys(),
+        "with other content": {path for path in now.keys() & before.keys() if now[path] != before[path]},
+    }
+    found = [f"{len(paths):,} {kind} ({_named(paths)})" for kind, paths in kinds.items() if paths]
+    return f"Images have changed since they were last read: {', '.join(found)}." if found else ""
+
+
+def _named(paths: Collection[str]) -> str:
+    return f"{min(paths)}{', ...' if len(paths) > 1 else ''}"
 
 
 def _with_unlabelled(index: ImageIndex, context: StageContext) -> ImageIndex:

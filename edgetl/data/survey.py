@@ -5,14 +5,15 @@ from pathlib import Path
 
 from edgetl.data.cache import Stamp, read_probes, scan_file, write_probes
 from edgetl.data.folder import ImageFile, Listing
+from edgetl.data.memory import DecodingMemory
 from edgetl.data.probe import Probe, probe_file
 from edgetl.devices.facts import machine
 from edgetl.runs.reporter import Reporter
 
-__all__ = ["survey"]
+__all__ = ["stamp_of", "survey"]
 
 _MAX_THREADS = 8
-_UNSTABLE: Stamp = (-1, -1)
+_UNSTABLE: Stamp = (-1, -1, -1, -1)
 """The stamp of no file, so that the next run reads it again: a file can become readable without being changed."""
 
 
@@ -23,7 +24,7 @@ def survey(listing: Listing, reporter: Reporter) -> dict[str, Probe]:
     """
     cache = scan_file(listing.root)
     known = read_probes(cache)
-    stamps = {file.path: _stamp(file) for file in listing.files}
+    stamps = {file.path: stamp_of(file) for file in listing.files}
     entries = {path: entry for path, entry in known.items() if stamps.get(path) == entry[0]}
     try:
         _probe_missing(listing, entries, reporter)
@@ -37,11 +38,12 @@ def survey(listing: Listing, reporter: Reporter) -> dict[str, Probe]:
 def _probe_missing(listing: Listing, entries: dict[str, tuple[Stamp, Probe]], reporter: Reporter) -> None:
     """Add the missing files to `entries`."""
     missing = [file for file in listing.files if file.path not in entries]
+    memory = DecodingMemory()
     pool = ThreadPoolExecutor(min(_MAX_THREADS, machine()["cores"]))
     try:
         with reporter.track("check images", len(listing.files)) as advance:
             advance(len(entries), "")
-            results = pool.map(lambda file: _look(listing.root, file), missing)
+            results = pool.map(lambda file: _look(listing.root, file, memory), missing)
             for file, entry in zip(missing, results, strict=True):
                 entries[file.path] = entry
                 advance(1, "")
@@ -49,17 +51,18 @@ def _probe_missing(listing: Listing, entries: dict[str, tuple[Stamp, Probe]], re
         pool.shutdown(cancel_futures=True)
 
 
-def _look(root: Path, file: ImageFile) -> tuple[Stamp, Probe]:
+def _look(root: Path, file: ImageFile, memory: DecodingMemory) -> tuple[Stamp, Probe]:
     if file.fault:
-        return _stamp(file), Probe(reason=file.fault)
+        return stamp_of(file), Probe(reason=file.fault)
     try:
-        return _stamp(file), probe_file(root / file.path)
+        return stamp_of(file), probe_file(root / file.path, memory)
     except OSError as cause:
         return _UNSTABLE, Probe(reason=cause.strerror or type(cause).__name__)
 
 
-def _stamp(file: ImageFile) -> Stamp:
-    return file.size_bytes, file.modified_ns
+def stamp_of(file: ImageFile) -> Stamp:
+    """What tells whether a file is the one that was read."""
+    return file.size_bytes, file.modified_ns, file.changed_ns, file.inode
 
 
 def _keep(cache: Path, entries: dict[str, tuple[Stamp, Probe]], reporter: Reporter) -> None:

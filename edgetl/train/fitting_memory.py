@@ -12,10 +12,10 @@ from typing import Literal
 
 import torch
 
+from edgetl.devices.ram import available_bytes
 from edgetl.errors import ConfigError
 from edgetl.recipe.networks import ModelConfig
 from edgetl.runs.processes import Processes
-from edgetl.runs.ram import available_bytes
 
 __all__ = ["Footprint", "check_batch", "footprint", "guarded"]
 

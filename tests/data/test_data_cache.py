@@ -16,9 +16,9 @@ def looks(monkeypatch):
     seen = []
     real = survey_module.probe_file
 
-    def counted(path):
+    def counted(path, memory):
         seen.append(path.name)
-        return real(path)
+        return real(path, memory)
 
     monkeypatch.setattr(survey_module, "probe_file", counted)
     return seen
@@ -91,7 +91,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_harmless(pets, open_folder, 
 
 
 def test_a_missing_permission_is_not_remembered(pets, open_folder, monkeypatch):
-    def refused(path):
+    def refused(path, memory):
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patch:
@@ -111,10 +111,10 @@ def test_a_link_to_nothing_is_looked_at_again(pets, open_folder):
 def test_an_interrupted_scan_keeps_what_it_has_seen(pets, open_folder, looks, monkeypatch):
     real = survey_module.probe_file
 
-    def interrupted(path):
+    def interrupted(path, memory):
         if path.name == "0012.png":
             raise KeyboardInterrupt
-        return real(path)
+        return real(path, memory)
 
     with monkeypatch.context() as patch:
         patch.setattr(survey_module, "probe_file", interrupted)

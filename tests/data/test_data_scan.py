@@ -69,7 +69,8 @@ def test_hidden_files_and_other_kinds_are_passed_over_and_reported(pets, open_fo
     assert len(open_folder(pets).samples) == 17
     assert heard.lines[:-1] == [
         "Left out: images outside of all class folders (1, such as 0019.png).",
-        "Left out: files that are no JPEG, PNG, WebP or BMP (1 .txt, 1 .tiff).",
+        "Left out: files that are no JPEG, PNG, WebP or BMP (1 .txt, 1 .tiff)."
+        " Convert photos among them to JPEG to use them.",
     ]
 
 

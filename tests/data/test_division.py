@@ -51,7 +51,8 @@ def test_a_val_folder_without_test_beside_it_judges_and_validation_comes_out_of_
     assert folders_of(index, "test") == {"val"}
     assert folders_of(index, "val") == folders_of(index, "train") == {"train"}
     assert origin == "taken from train"
-    assert line == "Split: val/ (4 images) is the test split; 6 of the 40 images of train/ are the validation split."
+    judged = "there is no test/, so val/ (4 images) is the test split"
+    assert line == f"Split: {judged}; 6 of the 40 images of train/ are the validation split."
 
 
 def test_a_test_folder_without_val_judges_and_validation_comes_out_of_train(folder, divided):
@@ -93,7 +94,8 @@ def test_an_empty_folder_counts_as_missing(folder, divided, gone, judge, empty):
     index, origin, line = divided(root)
     assert folders_of(index, "test") == {judge}
     assert (origin, len(index.split("val"))) == ("taken from train", 6)
-    assert line.startswith(f"Split: {judge}/ (4 images) is the test split; ")
+    assert f"{judge}/ (4 images) is the test split; " in line
+    assert ("there is no test/" in line) == (judge == "val")
 
 
 def test_copies_inside_train_share_a_split_and_a_copy_in_val_is_refused(folder, divided):

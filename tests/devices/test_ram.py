@@ -5,7 +5,7 @@ import resource
 import psutil
 import pytest
 
-from edgetl.runs import ram
+from edgetl.devices import ram
 
 GB = 10**9
 
