@@ -2,13 +2,14 @@
 
 import os
 import platform
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-__all__ = ["machine"]
+__all__ = ["free_space", "machine"]
 
 _INTERESTING_FLAGS = (
     "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8",
@@ -28,6 +29,14 @@ def machine() -> dict[str, Any]:
         "instruction_sets": [flag for flag in _INTERESTING_FLAGS if flag in flags],
         "memory_bytes": psutil.virtual_memory().total,
         "system": platform.platform(terse=True),
+    }
+
+
+def free_space() -> dict[str, int]:
+    """What is free now: main memory, and the disk of the working folder."""
+    return {
+        "free_memory_bytes": psutil.virtual_memory().available,
+        "free_disk_bytes": shutil.disk_usage(Path()).free,
     }
 
 

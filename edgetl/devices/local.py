@@ -2,6 +2,8 @@
 affects the caller."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,11 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from edgetl.devices.base import Device, Work, Workspace
 from edgetl.devices.facts import machine
+from edgetl.devices.ram import available_bytes
 from edgetl.errors import RunnerFailed
+from edgetl.runner.guard import CALL_SECONDS, MEMORY_BYTES, PARENT
 
 __all__ = ["LocalDevice"]
+
+_PREFIX = "edgetl-"
+_MEMORY_PART = 0.9
+"""Part of the free memory that a runner may take."""
 
 
 class LocalDevice(Device):
@@ -30,8 +40,25 @@ class LocalDevice(Device):
 
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
-        with tempfile.TemporaryDirectory(prefix="edgetl-") as folder:
+        _remove_left_behind()
+        with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
             yield _LocalWorkspace(self, Path(folder))
+
+    def limits(self) -> dict[str, str]:
+        """What the runner is told: with whom to die, how much memory to take, how long an inference may last."""
+        return {
+            PARENT: str(os.getpid()),
+            MEMORY_BYTES: str(int(_MEMORY_PART * available_bytes())),
+            CALL_SECONDS: str(self.call_timeout_s),
+        }
+
+
+def _remove_left_behind() -> None:
+    """Remove the folders of processes that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _LocalWorkspace(Workspace):
@@ -53,7 +80,7 @@ class _LocalWorkspace(Workspace):
         # -P: a user's file named numpy.py in the current folder must not be imported.
         command = [sys.executable, "-P", "-m", "edgetl.runner", *arguments]
         title = " ".join(["runner", *arguments[:2]])
-        done = _complete(command, title, self._device.timeout_s(work))
+        done = _complete(command, title, self._device.timeout_s(work), self._device.limits())
         answer = _last_json(done.stdout)
         # Exit status 1 is a valid answer, too: the files that were compared differ.
         if done.returncode in (0, 1) and answer is not None and "error" not in answer:
@@ -67,11 +94,19 @@ class _LocalWorkspace(Workspace):
         return Path(place).read_bytes()
 
 
-def _complete(command: list[str], title: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
+def _complete(
+    command: list[str], title: str, timeout_s: float, limits: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
     """Run a command that never outlives this call: the timeout and any exception kill it, Ctrl-C included."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace"
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        errors="replace",
+        env=os.environ | limits,
     ) as process:
         try:
             stdout, stderr = process.communicate(timeout=timeout_s)
@@ -97,6 +132,8 @@ def _last_json(output: str) -> dict[str, Any] | None:
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     said = f" ({lines[-1].strip()})" if lines else ""
+    if done.returncode == -signal.SIGALRM:
+        return "an inference took far too long, so it was stopped"
     if done.returncode >= 0:
         return f"exit status {done.returncode}{said}"
     return f"killed by {_signal_name(-done.returncode)}{said}"

@@ -11,7 +11,7 @@ from edgetl.recipe.fields import FORMATS, Format
 from edgetl.recipe.reading import load_recipe
 from edgetl.recipe.section import Section
 
-__all__ = ["Runtime", "Target", "find_target", "known_targets"]
+__all__ = ["Runtime", "Target", "find_target", "known_targets", "target_text"]
 
 
 class Runtime(Section):
@@ -81,14 +81,28 @@ def find_target(name: str) -> Target:
     Raises:
         ConfigError: No such target (the nearest names are offered), or the file says something impossible.
     """
+    return _read(_file(name))
+
+
+def target_text(name: str) -> str:
+    """The YAML of a profile.
+
+    Raises:
+        ConfigError: As `find_target`.
+    """
+    find_target(name)
+    return _file(name).read_text(encoding="utf-8")
+
+
+def _file(name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
-        return _read(Path(name))
+        return Path(name)
     names = [file.stem for file in sorted(_folder().glob("*.yaml"))]
     if name not in names:
         near = nearest(name, names, 3)
         hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Known targets: {', '.join(names)}."
         raise ConfigError("target", f"no target named {name!r}", hint=hint)
-    return _read(_folder() / f"{name}.yaml")
+    return _folder() / f"{name}.yaml"
 
 
 def _read(file: Path) -> Target:

@@ -14,6 +14,7 @@ import numpy as np
 from .arguments import parse
 from .commands import predict, profile_model, read_contract, time_model, top_labels, verify
 from .errors import RunnerError
+from .guard import take_limits
 from .model import Model
 
 
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = _COMMANDS[options.command](options)
     except RunnerError as error:
         print(json.dumps({"error": str(error)}))
+        return 2
+    except MemoryError:
+        print(json.dumps({"error": "there is not enough free memory"}))
         return 2
     print(json.dumps(answer))
     return 0 if answer.get("passed", True) else 1
@@ -72,4 +76,5 @@ def _profile(options: argparse.Namespace) -> dict[str, Any]:
 _COMMANDS = {"predict": _predict, "verify": _verify, "time": _time, "profile": _profile}
 
 if __name__ == "__main__":
+    take_limits()
     sys.exit(main())

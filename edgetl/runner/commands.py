@@ -15,6 +15,7 @@ from .backends.base import Backend
 from .comparison import compare, read_probabilities
 from .contract import Contract
 from .errors import RunnerError
+from .guard import within
 from .images import noise_jpegs
 from .memory import peak_rss_bytes, rss_bytes
 from .model import ImageSource, Model, Prediction
@@ -149,7 +150,8 @@ def profile_model(path: Path, files: Sequence[Path], *, threads: int, warmup_run
     """
     model = Model.open(path, threads)
     feeds = _feeds(model, files or noise_jpegs(model.contract))
-    profile = model.backend.profile(feeds, warmup_runs=warmup_runs, runs=runs)
+    with within(warmup_runs + runs):
+        profile = model.backend.profile(feeds, warmup_runs=warmup_runs, runs=runs)
     counts = {"runs": runs, "warmup_runs": warmup_runs, "images": len(files) or "noise"}
     return {**asdict(profile), **counts, "runtime": model.backend.facts()}
 

@@ -59,6 +59,8 @@ def load_image(source: Path | bytes) -> Image.Image:
         raise
     except UnidentifiedImageError as cause:  # Pillow's own text names an object of ours
         raise UnreadableImage("is no JPEG, PNG, WebP or BMP") from cause
+    except MemoryError as cause:
+        raise UnreadableImage("takes more memory to decode than there is") from cause
     # Pillow's decoders raise these for damaged files, SyntaxError (PNG) and struct.error's parent included.
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, ArithmeticError) as cause:
         raise UnreadableImage(str(cause) or type(cause).__name__) from cause

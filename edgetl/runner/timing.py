@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 
+from .guard import within
+
 __all__ = ["time_calls"]
 
 
@@ -29,8 +31,9 @@ def time_calls(
         Seconds of each timed call, in order.
     """
     turns = count()
-    for _ in range(warmup_runs):
-        call(next(turns))
+    with within(warmup_runs):
+        for _ in range(warmup_runs):
+            call(next(turns))
     times_s: list[float] = []
     total_s = 0.0
     while len(times_s) < min_samples or total_s < min_seconds:

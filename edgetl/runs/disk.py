@@ -1,12 +1,13 @@
 """How much space is left where a file is to be written, and the error when there is none."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
 
 from edgetl.errors import StorageFault
 
-__all__ = ["existing_part", "free_bytes", "storage_fault"]
+__all__ = ["check_room", "existing_part", "free_bytes", "storage_fault"]
 
 
 def existing_part(path: Path) -> Path:
@@ -18,6 +19,16 @@ def existing_part(path: Path) -> Path:
 def free_bytes(path: Path) -> int:
     """Free space on the disk of a path that need not exist yet."""
     return shutil.disk_usage(existing_part(path)).free
+
+
+def check_room(place: Path, needed_bytes: int) -> None:
+    """Make sure that files can be written, before a library tries that ends the process if they cannot.
+
+    Raises:
+        StorageFault: There is less space.
+    """
+    if free_bytes(place) < needed_bytes:
+        raise storage_fault(place, OSError(errno.ENOSPC, "no space left"))
 
 
 def storage_fault(place: Path, cause: OSError) -> StorageFault:

@@ -1,13 +1,20 @@
 """The runner in a process of its own: its answers, its refusals, its deaths."""
 
 import json
+import os
 import signal
+import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
 
 import psutil
 import pytest
 import tiny
 
+import edgetl
+from edgetl.devices import local
 from edgetl.devices.base import Work
 from edgetl.devices.local import LocalDevice
 from edgetl.errors import RunnerFailed
@@ -118,3 +125,73 @@ def test_an_answer_that_is_none_is_an_error(dying_runner, printed):
 def test_chatter_before_the_answer_is_skipped(dying_runner):
     dying_runner(f"print('loading plugins'); print({json.dumps({'images': 1})!r})")
     assert call_runner(["predict", "m.onnx"], timeout_s=60) == {"images": 1}
+
+
+def test_an_endless_inference_is_stopped_long_before_the_whole_time_is_over(tmp_path, monkeypatch):
+    """A loop in native code, which no exception of Python's would end."""
+    monkeypatch.setattr(LocalDevice, "call_timeout_s", 0.5)
+    model, images = endless_model(tmp_path), tiny.write_images(tmp_path / "images", tiny.some_images(3))
+    files = tiny.write_list(tmp_path / "files.json", images)
+    device = LocalDevice()
+    start = time.monotonic()
+    with (
+        pytest.raises(RunnerFailed, match="an inference took far too long, so it was stopped"),
+        device.workspace() as w,
+    ):
+        w.run(["predict", str(model), "--files", str(files), "--out", w.place("out.npy")], Work(10_000))
+    assert time.monotonic() - start < 60  # of 5,000 s that ten thousand images may take
+
+
+def test_a_child_that_takes_too_much_memory_gets_none(dying_runner, monkeypatch):
+    monkeypatch.setattr(local, "available_bytes", lambda: 500_000_000)
+    code = "import sys; sys.path[:0] = [%r]; from edgetl.runner.guard import take_limits; take_limits()"
+    dying_runner(f"{code % str(Path(edgetl.__file__).parents[1])}; bytearray(1_000_000_000)")
+    with pytest.raises(RunnerFailed, match="MemoryError"):
+        call_runner(["predict", "m.onnx"], timeout_s=60)
+
+
+def test_folders_of_processes_that_were_killed_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for name in (f"edgetl-{gone.pid}-abc", f"edgetl-{os.getpid()}-abc", "edgetl-mine"):
+        (tmp_path / name).mkdir()
+    with LocalDevice().workspace():
+        pass
+    assert sorted(each.name for each in tmp_path.iterdir()) == [f"edgetl-{os.getpid()}-abc", "edgetl-mine"]
+
+
+def endless_model(folder):
+    """The tiny model with a loop before it that never ends."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    model = onnx.load(tiny.build("onnx", folder))
+    source = model.graph.input[0]
+    kind = source.type.tensor_type
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["on"]),
+            helper.make_node("Identity", ["carried"], ["carried_on"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("carried", kind.elem_type, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("carried_on", kind.elem_type, None),
+        ],
+    )
+    loop = helper.make_node("Loop", ["", "always", source.name], ["looped"], body=body)
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            if name == source.name:
+                node.input[place] = "looped"
+    model.graph.node.insert(0, loop)
+    model.graph.initializer.append(helper.make_tensor("always", TensorProto.BOOL, [], [True]))
+    file = folder / "endless.onnx"
+    onnx.save(model, file)
+    return file

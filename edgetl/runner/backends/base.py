@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BrokenModel, MissingRuntime, UnsupportedDevice, WrongImages
+from ..guard import within
 from ..operators import Profile
 from ..telemetry import switch_off_telemetry
 
@@ -121,7 +122,10 @@ class Backend(ABC):
             expected = _text("uint8", self._input_shape)
             raise WrongImages(f"{self._path}: expected images {expected}, got {_text(images.dtype.name, images.shape)}")
         size = self.batch or _CHUNK_IMAGES
-        chunks = [self._run_chunk(images[start : start + size]) for start in range(0, len(images), size)]
+        chunks = []
+        for start in range(0, len(images), size):
+            with within(size):
+                chunks.append(self._run_chunk(images[start : start + size]))
         return np.concatenate(chunks)
 
     def facts(self) -> dict[str, Any]:
