@@ -9,7 +9,9 @@ from typing import Any
 
 from edgetl.errors import RunnerFailed
 from edgetl.quantize.judge import Judge, Judgement
+from edgetl.quantize.recall import FORGETFUL, Recall
 from edgetl.recipe.fields import Format, Scheme
+from edgetl.runs.files import sha256_of
 from edgetl.runs.quiet import quiet
 from edgetl.runs.reporter import Reporter
 from edgetl.runs.verdict import Limits
@@ -89,10 +91,11 @@ class Trials:
         judge: Measures files.
         limits: What a file may lose.
         reporter: Receives one line per attempt.
+        recall: Keeps judgements.
     """
 
-    def __init__(self, judge: Judge, limits: Limits, reporter: Reporter) -> None:
-        self.judge, self.limits = judge, limits
+    def __init__(self, judge: Judge, limits: Limits, reporter: Reporter, recall: Recall = FORGETFUL) -> None:
+        self.judge, self.limits, self._recall = judge, limits, recall
         self._reporter = reporter
         self._last = time.perf_counter()
 
@@ -146,7 +149,8 @@ class Trials:
         """The judgement of a file, or why it does not run."""
         try:
             with self._reporter.library("judging inference"):
-                return self.judge.judge(file), ""
+                key = [sha256_of(each) for each in (file, file.with_suffix(".bin")) if each.is_file()]
+                return self._recall.judgement(key, lambda: self.judge.judge(file)), ""
         except RunnerFailed as cause:
             return None, str(cause)
 

@@ -10,13 +10,11 @@ from edgetl.devices.base import Device
 from edgetl.devices.measuring import median_ms, predict, time_model
 from edgetl.runs.files import shipped_bytes
 from edgetl.runs.intervals import wilson
-from edgetl.runs.verdict import Limits, Verdict
+from edgetl.runs.verdict import TELLING, Limits, Verdict
 
 __all__ = ["HeldOut", "Judge", "Judgement", "Score", "score"]
 
 _TIMED_IMAGES = 8
-_TELLING = 5
-"""Images that the limit on the drop must be worth; below, one standard error would fail almost any file."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Score:
         A small drop on these images may be luck, so one standard error is added to it, unless there are too few images
         for the error to mean anything. The ladder stops at an excess of 0; whether a file passes is `verdict`.
         """
-        margin = self.drop_error if self.images * limits.max_drop >= _TELLING else 0.0
+        margin = self.drop_error if self.images * limits.max_drop >= TELLING else 0.0
         return limits.excess(self.drop, self.flips, margin=margin)
 
     def verdict(self, limits: Limits) -> Verdict:

@@ -11,6 +11,7 @@ from edgetl.quantize.centre import centre_pixels, first_layer
 from edgetl.quantize.graph import copied, folded_graph, layers_of
 from edgetl.quantize.plan import Plan
 from edgetl.quantize.points import input_point
+from edgetl.quantize.recall import FORGETFUL, Recall
 from edgetl.quantize.sweep import SweepSettings, sweep
 from edgetl.runner.contract import Contract
 from edgetl.zoo.deployable import Deployable
@@ -27,9 +28,13 @@ class Planner:
         deployable: The network.
         contract: Its contract.
         images_NHWC: Calibration images, `(N, H, W, 3)`.
+        recall: Keeps plans.
     """
 
-    def __init__(self, deployable: Deployable, contract: Contract, images_NHWC: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, deployable: Deployable, contract: Contract, images_NHWC: NDArray[np.uint8], recall: Recall = FORGETFUL
+    ) -> None:
+        self.recall = recall
         self.traced = folded_graph(deployable, contract)
         """The graph as traced; a file's tensors are matched with it."""
 
@@ -55,7 +60,7 @@ class Planner:
         part: slice = slice(None),
         change: Callable[[fx.GraphModule], object] | None = None,
     ) -> Plan:
-        """Quantize after training.
+        """Quantize after training, unless that was done before.
 
         Args:
             settings: What may be chosen.
@@ -63,6 +68,16 @@ class Planner:
             part: Which of the calibration images to take.
             change: Changes a copy of the graph, which must still compute the same, before it is planned.
         """
+        key = [settings.to_dict(), [part.start, part.stop, part.step], change.__name__ if change else ""]
+        return self.recall.plan(key, lambda: self._made(settings, advance, part, change))
+
+    def _made(
+        self,
+        settings: SweepSettings,
+        advance: Callable[[], None],
+        part: slice,
+        change: Callable[[fx.GraphModule], object] | None,
+    ) -> Plan:
         first = first_layer(self.traced)
         # A first layer in float keeps its bias, and so needs the original mean.
         pixels = (

@@ -9,9 +9,10 @@ from torch import fx
 from edgetl.quantize.calibration import affordable_count
 from edgetl.quantize.equalization import equalize
 from edgetl.quantize.family import Family
-from edgetl.quantize.graph import layers_of
+from edgetl.quantize.graph import copied, layers_of
 from edgetl.quantize.plan import Plan
 from edgetl.quantize.qat import train_aware
+from edgetl.quantize.recall import digest_of
 from edgetl.quantize.reconstruction import reconstruct
 from edgetl.quantize.sensitivity import Sensitivity, Unit, measure, measurements, relaxed
 from edgetl.quantize.sweep import SweepSettings
@@ -90,12 +91,14 @@ def _equalization(climb: Climb, family: Family) -> Iterator[Draft]:
         return
     groups: list[int] = []
 
-    def change(graph: fx.GraphModule) -> None:
+    def equalized(graph: fx.GraphModule) -> None:
         groups.append(equalize(graph, family.planner.images_NHWC))
 
     with climb.reporter.track("Equalization", family.planner.layers) as advance:
         settings = SweepSettings(family.width, family.ranges)
-        plan = family.planner.plan(settings, partial(advance, 1, ""), change=change)
+        plan = family.planner.plan(settings, partial(advance, 1, ""), change=equalized)
+    if not groups:  # the plan was known
+        equalized(copied(family.planner.graph_of(plan)))
     better = groups[0] and family.adopt(plan, scaled=True)
     yield Draft(plan, f"channels of {groups[0]} tensors scaled") if better else _NOTHING
 
@@ -103,14 +106,18 @@ def _equalization(climb: Climb, family: Family) -> Iterator[Draft]:
 def _reconstruction(climb: Climb, family: Family) -> Iterator[Draft]:
     """Biases, steps and weights tuned together for the float network's answers."""
     with climb.reporter.track("Reconstruction", climb.config.reconstruction_steps) as advance:
-        plan = reconstruct(
-            family.graph,
-            family.plan,
-            family.width,
-            family.planner.images_NHWC,
-            steps=climb.config.reconstruction_steps,
-            seed=climb.context.recipe.seed,
-            advance=partial(advance, 1, ""),
+        steps, seed = climb.config.reconstruction_steps, climb.context.recipe.seed
+        plan = family.planner.recall.plan(
+            ["reconstruction", digest_of(family.plan), family.width.__name__, steps, seed],
+            lambda: reconstruct(
+                family.graph,
+                family.plan,
+                family.width,
+                family.planner.images_NHWC,
+                steps=steps,
+                seed=seed,
+                advance=partial(advance, 1, ""),
+            ),
         )
     better = family.adopt(plan, scaled=family.plan is not family.unscaled)
     yield Draft(plan, f"{climb.config.reconstruction_steps} steps") if better else _NOTHING

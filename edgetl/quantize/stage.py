@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from edgetl.quantize.graph import Layer
 from edgetl.quantize.judge import HeldOut, Judge
 from edgetl.quantize.ladder import Ladder, Open
 from edgetl.quantize.planner import Planner
+from edgetl.quantize.recall import Recall
 from edgetl.quantize.receipt import Refused, receipt, shortfall
 from edgetl.quantize.rungs import Climb
 from edgetl.quantize.schema import RECEIPT_FILE
@@ -28,12 +30,16 @@ from edgetl.quantize.widths import Width
 from edgetl.recipe.fields import FORMATS, Format, Scheme
 from edgetl.runs.artifact import Artifact
 from edgetl.runs.files import write_json
+from edgetl.runs.installed import versions
 from edgetl.runs.quiet import quiet
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.runs.verdict import Limits
 from edgetl.zoo.deployable import Deployable, load_deployable
 
 __all__ = ["run"]
+
+RECALLED = ".quantized"
+"""Folder of a run that keeps plans and judgements."""
 
 _BATCH_IMAGES = 64
 _HELD_OUT = 128
@@ -53,11 +59,13 @@ def run(context: StageContext) -> StageResult:
     index, deployable = read_index(context.folder), load_deployable(context.folder)
     calibration = choose_calibration(context, index)
     _record(context, calibration)
+    recall = Recall(context.folder.path / RECALLED, _about(context, index, calibration))
     with context.reporter.library("tracing"), quiet():
-        planner = Planner(deployable, context.contract, context.contract.read(list(calibration.files.values())))
+        images_NHWC = context.contract.read(list(calibration.files.values()))
+        planner = Planner(deployable, context.contract, images_NHWC, recall)
     asked, refused = _sorted_out(context, tuple(sources), planner)
     judge, held_out = _judges(context, index, deployable)
-    trials = Trials(judge, Limits.of(context.recipe), context.reporter)
+    trials = Trials(judge, Limits.of(context.recipe), context.reporter, recall)
     work = _Work(context, planner, held_out, sources)
     contenders = [work.contender(name, scheme) for scheme, name in asked]
     climbing = [each for each in contenders if isinstance(each, Open)]
@@ -70,6 +78,7 @@ def run(context: StageContext) -> StageResult:
     write_json(context.out / RECEIPT_FILE, made)
     for line in made["warnings"]:
         context.reporter.say(line)
+    recall.forget_others()
     artifacts = tuple(Artifact.made(each.file, each.name, each.precision) for each in contenders if each.best)
     found = [each.best.judgement.score for each in contenders if each.best and each.best.judgement]
     metrics = {"worst_drop": max(e.drop for e in found), "worst_flips": max(e.flips for e in found)} if found else {}
@@ -82,6 +91,21 @@ def run(context: StageContext) -> StageResult:
         },
         failure=shortfall(contenders, trials.limits),
     )
+
+
+def _about(context: StageContext, index: ImageIndex, calibration: Calibration) -> dict[str, Any]:
+    """What plans and judgements of this run depend on, beside what each was asked for."""
+    return {
+        "weights": context.folder.weights_sha256,
+        "contract": context.contract.to_dict(),
+        "calibration": calibration.sha256s,
+        "validation": [sample.sha256 for sample in index.split("val")],
+        "validation_images": context.recipe.quantize.validation_images,
+        "seed": context.recipe.seed,
+        "threads": context.threads,
+        "machine": context.device.facts(),
+        "versions": versions(),
+    }
 
 
 def _sorted_out(

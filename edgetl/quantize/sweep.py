@@ -52,6 +52,11 @@ class SweepSettings:
     activations: Activations = "static"
     """How activations are quantized; only `static` ones have grids."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data; functions by their names."""
+        named = {"width": self.width.__name__, "in_float": sorted(self.in_float), "free": sorted(self.free)}
+        return {**named, "estimator": self.estimator, "compensate": self.compensate, "activations": self.activations}
+
 
 def sweep(
     graph: fx.GraphModule,

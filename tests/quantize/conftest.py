@@ -111,7 +111,7 @@ def digits_planner(run, tmp_path_factory):
 def runner_inside(monkeypatch):
     """The runner without a process of its own: starting one takes longer than a small network."""
 
-    def complete(command, _title, _timeout_s):
+    def complete(command, _title, _timeout_s, _limits):
         with redirect_stdout(io.StringIO()) as output:
             status = main(command[command.index("edgetl.runner") + 1 :])
         return subprocess.CompletedProcess(command, status, output.getvalue(), "")
