@@ -1,8 +1,10 @@
 """Pretrained weights: finding them, and fitting them to a network."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -61,15 +63,32 @@ def file_metadata(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: damaged or no safetensors file ({cause})") from cause
     stated = {key: _decoded(text) for key, text in texts.items()}
     own = stated.get("model")
-    if not (isinstance(own, dict) and own.keys() >= {"arguments", "mean", "std"}):  # not written by edgetl
-        return stated
-    return {**stated, "timm_kwargs": own["arguments"], "mean": own["mean"], "std": own["std"]}
+    if isinstance(own, dict) and own.keys() >= {"arguments", "mean", "std"}:  # written by edgetl
+        stated |= {"timm_kwargs": own["arguments"], "mean": own["mean"], "std": own["std"]}
+    for key, (is_right, expected) in _STATED.items():
+        if key in stated and not is_right(stated[key]):
+            raise ModelError(f"{path}: its header states {key} as {shorten(str(stated[key]), 40)}, not as {expected}")
+    return stated
+
+
+def _is_number_each(value: Any) -> bool:
+    numbers = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+    return numbers and len(value) == _CHANNELS and all(map(math.isfinite, value))
+
+
+_CHANNELS = 3
+_STATED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "mean": (_is_number_each, "three numbers"),
+    "std": (lambda value: _is_number_each(value) and min(value) > 0, "three numbers above 0"),
+    "timm_kwargs": (lambda value: isinstance(value, dict), "names and values"),
+}
+"""Entries of a header that are used, each with a check."""
 
 
 def _decoded(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:  # plain text is a legal value
+    except (ValueError, RecursionError):  # plain text is a legal value
         return text
 
 
@@ -86,11 +105,25 @@ def fit_state(net: nn.Module, state: dict[str, torch.Tensor], origin: str, num_c
     found = {name: tuple(value.shape) for name, value in state.items()}
     if problem := misfit(net, found, num_classes):
         raise ModelError(f"{origin}: does not fit the model: {problem}")
+    if problem := _unfit_numbers(wanted, state):
+        raise ModelError(f"{origin}: {problem}")
     head = {name for name, value in wanted.items() if name in state and tuple(value.shape) != found[name]}
     # The network's own dictionary has the versions of its modules, which torchvision's MNASNet requires.
     wanted.update({k: v for k, v in state.items() if k not in head})
     net.load_state_dict(wanted)
     return bool(head)
+
+
+def _unfit_numbers(wanted: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:
+    """What is wrong with the numbers of weights, of the first tensor that has any fault; empty if nothing is."""
+    for name, value in state.items():
+        if name not in wanted or not wanted[name].is_floating_point():
+            continue
+        if not value.is_floating_point():
+            return f"{name} holds {str(value.dtype).removeprefix('torch.')}, where the model has decimal numbers"
+        if not torch.isfinite(value).all():
+            return f"{name} holds numbers that are infinite or none (NaN). Take another copy of the file"
+    return ""
 
 
 def misfit(net: nn.Module, found: Mapping[str, tuple[int, ...]], num_classes: int, *, sized: bool = True) -> str:

@@ -1,6 +1,7 @@
 """Weights from a file: what may differ from the network, and what is refused."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -118,7 +119,7 @@ def test_a_damaged_file_is_one_line(five_classes, damage):
     ("name", "message"),
     [
         ("teacher.pth", "teacher.pth: weights are 'default', 'none' or a .safetensors file (no pickle is ever read)"),
-        ("imagenet", "imagenet: weights are 'default', 'none' or a .safetensors file"),
+        ("cifar", "cifar: weights are 'default', 'none' or a .safetensors file"),
         ("gone.safetensors", "gone.safetensors: no such weights file"),
     ],
 )
@@ -128,3 +129,41 @@ def test_what_is_no_weights_file_is_refused(name, message, tmp_path):
         with pytest.raises(ModelError) as caught:
             find(ModelConfig(model="test_resnet", weights=str(tmp_path / name) if "." in name else name))
         assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ({"mean": '"grey"'}, "its header states mean as grey, not as three numbers"),
+        ({"mean": "[0.5, 0.5]"}, "not as three numbers"),
+        ({"std": "[0.5, 0.5, NaN]"}, "not as three numbers above 0"),
+        ({"std": "[0.5, 0.5, 0]"}, "not as three numbers above 0"),
+        ({"timm_kwargs": "[1]"}, "its header states timm_kwargs as [1], not as names and values"),
+    ],
+)
+def test_a_header_that_states_nonsense_is_one_line(header, problem, five_classes):
+    state, file = five_classes
+    save_file(state, file, metadata=header)
+    with pytest.raises(ModelError, match=re.escape(problem)):
+        network(5, weights=file)
+
+
+def test_a_header_that_is_nested_without_end_is_a_text(five_classes):
+    state, file = five_classes
+    save_file(state, file, metadata={"author": "[" * 100_000})
+    assert network(5, weights=file)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda value: value * float("nan"), "fc.weight holds numbers that are infinite or none (NaN)"),
+        (lambda value: value.to(torch.int32), "fc.weight holds int32, where the model has decimal numbers"),
+        (lambda value: value.to(torch.complex64), "fc.weight holds complex64, where the model has decimal numbers"),
+    ],
+)
+def test_numbers_that_are_no_weights_are_named(change, problem, five_classes):
+    state, file = five_classes
+    save_file(state | {"fc.weight": change(state["fc.weight"])}, file)
+    with pytest.raises(ModelError, match=re.escape(problem)):
+        network(5, weights=file)
