@@ -9,6 +9,7 @@ EdgetlError                 exit 2
 │   └── DamagedFile         a file of a run is not what its stage wrote
 ├── AlreadyInteger          an artifact that was to be quantized is quantized
 ├── ProofFailed             exit 1: what was exported is not what was trained
+├── ProofUndecided          exit 3: the test images are too few to tell
 ├── EnvironmentFault        exit 4: the machine lacks something
 │   ├── MissingExtra        an optional library is not installed
 │   ├── WeightsUnavailable  pretrained weights cannot be had
@@ -31,6 +32,7 @@ __all__ = [
     "MissingExtra",
     "ModelError",
     "ProofFailed",
+    "ProofUndecided",
     "RunFolderError",
     "RunnerFailed",
     "StorageFault",
@@ -73,6 +75,12 @@ class ProofFailed(EdgetlError):
     """An artifact does not reproduce what was trained."""
 
     exit_code = 1
+
+
+class ProofUndecided(EdgetlError):
+    """The test images are too few to tell whether an artifact reproduces what was trained."""
+
+    exit_code = 3
 
 
 class AlreadyInteger(EdgetlError):

@@ -18,6 +18,8 @@ from edgetl.runs.files import sha256_of
 from edgetl.runs.folder import RunFolder
 from edgetl.runs.reporter import Reporter
 from edgetl.runs.stage import StageContext
+from edgetl.verify.schema import VERIFY_SCHEMA
+from edgetl.verify.worth import Judged, worth_of
 
 IMAGES = 10
 FILES = {
@@ -74,7 +76,21 @@ def verify_json() -> dict[str, Any]:
         for file, (format_name, precision, top1, _) in FILES.items()
     ]
     reference = {"runtime": "torch 2.13.0", "top1": 0.9}
-    return {"schema_version": 2, "test_images": IMAGES, "reference": reference, "artifacts": entries, "passed": True}
+    return {
+        "schema_version": VERIFY_SCHEMA,
+        "test_images": IMAGES,
+        "worth": worth_json(),
+        "reference": reference,
+        "artifacts": entries,
+        "passed": True,
+    }
+
+
+def worth_json(right: int = 9) -> dict[str, Any]:
+    """What ten test images say of the network, half of each class, of which so many are right."""
+    labels_N = np.arange(IMAGES) % 2
+    answers_N = np.where(np.arange(IMAGES) < right, labels_N, 1 - labels_N)
+    return worth_of(Judged(labels_N, ("cat", "dog"), answers_N, None, (50, 50), (5, 5))).to_dict()
 
 
 def bench_json() -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Which file to ship: of those that keep the accuracy, float files included, the one measured to be fastest."""
 
+import shlex
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from edgetl.runs.artifact import EXACT
 
-__all__ = ["Recommendation", "advice", "recommend"]
+__all__ = ["Recommendation", "advice", "recommend", "use_of"]
 
 _CLEARLY = 0.67
 """Up to this fraction of the float file's time, the sentence does not point to 'edgetl explain'."""
@@ -56,6 +58,12 @@ def advice(verify: dict[str, Any], bench: dict[str, Any]) -> str:
     """What to ship, or why that cannot be said, in one line; empty if nothing was proven and timed."""
     found = recommend(verify, bench)
     return found.sentence if found else _elsewhere(bench)
+
+
+def use_of(run: Path, verify: dict[str, Any], bench: dict[str, Any]) -> str:
+    """The command that uses the recommended file; empty if none is recommended."""
+    found = recommend(verify, bench)
+    return f"edgetl predict {shlex.quote(str(run / found.file))} IMAGE" if found else ""
 
 
 def _elsewhere(bench: dict[str, Any]) -> str:

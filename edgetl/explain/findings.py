@@ -1,7 +1,7 @@
 """The reasons: pure functions from what was measured to sentences, each with its share of the time and advice.
 
-Every operator of the integer artifact belongs to one reason, so that the shares add up to the whole. Only the layers
-that gain nothing are mentioned a second time.
+Every operator of the integer artifact belongs to one reason, so that the shares add up to the whole. Layers that gain
+nothing are mentioned a second time, without a share.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,12 @@ from edgetl.explain.pairs import layer_pairs
 from edgetl.explain.roles import by_type, count_of, is_layer, role_of
 from edgetl.explain.surroundings import about_threads
 from edgetl.runner.operators import Operator
+from edgetl.runs.words import counted
 
 __all__ = ["findings", "speed"]
 
 _WORTH_TELLING = 0.01
-"""Reasons with a smaller share are left out: a remedy would make no noticeable difference."""
+"""Reasons with a smaller share are told together: a remedy would make no noticeable difference."""
 
 _SMALL_MS = 0.02
 """A layer that takes less is small: dispatching and rescaling it cost as much as its sums."""
@@ -32,10 +33,18 @@ def findings(case: Case) -> list[Finding]:
     for operator in case.after.operators:
         parts.setdefault(role_of(operator), []).append(operator)
     told = [_TELL[role](operators, case) for role, operators in parts.items()]
-    told += _no_gain(case)
-    told = [each for each in told if each.share is None or each.share >= _WORTH_TELLING]
-    told.sort(key=lambda each: -(each.share or 0.0))
-    return [speed(case), *told, about_threads(case)]
+    large = [each for each in told if each.share is None or each.share >= _WORTH_TELLING]
+    large.sort(key=lambda each: -(each.share or 0.0))
+    return [speed(case), *large, *_rest(told), *_no_gain(case), about_threads(case)]
+
+
+def _rest(told: Sequence[Finding]) -> list[Finding]:
+    """The reasons with small shares, in one."""
+    small = [each for each in told if each.share is not None and each.share < _WORTH_TELLING]
+    if not small:
+        return []
+    share, took_ms = sum(each.share or 0.0 for each in small), sum(each.milliseconds or 0.0 for each in small)
+    return [Finding("rest", "All the rest.", share, took_ms, "Too little to gain anything by a remedy.")]
 
 
 def speed(case: Case) -> Finding:
@@ -48,10 +57,10 @@ def speed(case: Case) -> Finding:
         times += ", each with its best number of threads"
     if ratio > 1 + ALIKE:
         what = f"{after.precision} is {ratio:.2f} times as fast as {before.precision} here: {times}."
-        advice = f"Ship {after.file}, if its proof passes."
+        advice = "Integers are worth it in this format."
     elif ratio < 1 / (1 + ALIKE):
         what = f"{after.precision} takes {1 / ratio:.2f} times as long as {before.precision} here: {times}."
-        advice = f"For speed, ship {before.file} on a machine like this one; {after.file} is only smaller."
+        advice = f"On a machine like this one {after.file} is only smaller."
     else:
         what = f"{after.precision} is as fast as {before.precision} here: {times}."
         advice = f"On a machine like this one {after.file} saves size, not time."
@@ -84,8 +93,8 @@ def _no_gain(case: Case) -> list[Finding]:
     if after_ms / len(slow) < _SMALL_MS:
         advice = "They are too small to gain: rescaling costs what the sums save. Larger images or wider layers gain."
     else:
-        advice = "Integer kernels for them are no better here. Compare the formats, and ship the fastest file."
-    return [_finding("no gain", what, layers, case, advice)]
+        advice = "Integer kernels for them are no better here. Compare the formats."
+    return [Finding("no gain", what, None, None, advice)]
 
 
 def _gains_nothing(before_ms: float, after_ms: float) -> bool:
@@ -174,4 +183,4 @@ def _both_ms(pairs: Sequence[tuple[Operator, Operator]], case: Case) -> tuple[fl
 
 def _number(operators: Sequence[Operator], noun: str) -> str:
     count = count_of(operators)
-    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
+    return counted(count, noun)

@@ -21,7 +21,7 @@ def _cpu(machine: Machine) -> list[Finding]:
     if machine.dot_product:
         return []
     what = f"This CPU ({machine.cpu}) has no int8 dot product: an integer layer takes more steps, and gains less."
-    advice = "A CPU with one gains more (AVX-VNNI; Armv8.2, as in a Raspberry Pi 5). Without one, ship the faster file."
+    advice = "A CPU with one gains more (AVX-VNNI; Armv8.2, as in a Raspberry Pi 5). Without one, compare the files."
     return [Finding("cpu", what, None, None, advice)]
 
 

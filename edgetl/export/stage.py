@@ -1,13 +1,21 @@
 """Write the float artifacts of every format that the target runs."""
 
+from pathlib import Path
+from tempfile import gettempdir
+
 from edgetl.export.formats import SUFFIX, chosen_formats
 from edgetl.export.writing import write_artifact
 from edgetl.runs.artifact import EXACT, Artifact
+from edgetl.runs.disk import check_room
+from edgetl.runs.folder import WEIGHTS_FILE
 from edgetl.runs.quiet import quiet
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.zoo.deployable import load_deployable
 
 __all__ = ["run"]
+
+_ROOM = 4
+"""Times the weights that must be free: the formats and what converters write beside them."""
 
 
 def run(context: StageContext) -> StageResult:
@@ -19,6 +27,9 @@ def run(context: StageContext) -> StageResult:
     """
     formats = chosen_formats(context.recipe.export, context.target)
     deployable, contract = load_deployable(context.folder), context.contract
+    weights_bytes = context.folder.file(WEIGHTS_FILE).stat().st_size
+    for place in (context.out, Path(gettempdir())):
+        check_room(place, _ROOM * weights_bytes)
     artifacts = []
     with context.reporter.track("Exporting", len(formats)) as advance:
         for name in formats:
@@ -28,4 +39,4 @@ def run(context: StageContext) -> StageResult:
                 write_artifact(name, deployable, contract, file, context.target, context.recipe.export.tflite_batch)
             artifacts.append(Artifact.made(file, name, EXACT))
             advance(1, name)
-    return StageResult(artifacts=tuple(artifacts), details={"target": context.target.name})
+    return StageResult(artifacts=tuple(artifacts))

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from edgetl.bench.recommend import advice, use_of
 from edgetl.data.index import read_index
 from edgetl.errors import DataError
 from edgetl.recipe.fields import Recipe
@@ -19,7 +20,7 @@ from edgetl.report.plots import Plots
 from edgetl.report.quantization import LARGEST_CHART
 from edgetl.report.rows import FORMAT_NAMES, Row, short_names
 from edgetl.report.sources import Sources
-from edgetl.report.summary import headline_tiles, student_name, teacher_name, verdict
+from edgetl.report.summary import about_files, about_network, headline_tiles, student_name, teacher_name
 from edgetl.runner.contract import UnreadableImage
 from edgetl.runs.stage import StageContext
 
@@ -53,6 +54,7 @@ def render_page(context: StageContext, sources: Sources, rows: Sequence[Row], pl
 def _view(context: StageContext, sources: Sources, rows: Sequence[Row], plots: Plots) -> dict[str, Any]:
     manifest, made_from = context.folder.manifest, recipe_made_from(context.folder)
     gallery, no_gallery = _gallery(context, sources, rows)
+    files = about_files(sources, rows, made_from, context.folder.path.name)
     return {
         "light": LIGHT,
         "dark": DARK,
@@ -62,7 +64,12 @@ def _view(context: StageContext, sources: Sources, rows: Sequence[Row], plots: P
         "data": PurePath(made_from.data.path).name,
         "finished": making.last_finished(manifest),
         "target": context.target,
-        "verdict": verdict(context, sources, rows, made_from),
+        "ship": advice(sources.verify or {}, sources.bench or {}),
+        "use": use_of(Path(context.folder.path.name), sources.verify or {}, sources.bench or {}),
+        "found": sorted(
+            [each for each in (about_network(sources), files) if each], key=lambda each: each.state != "bad"
+        ),
+        "files_word": files.word,
         "tiles": headline_tiles(context, sources, rows),
         "plots": plots,
         "rows": rows,

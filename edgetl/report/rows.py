@@ -36,8 +36,13 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """Whether a proof was tried and failed."""
+        """Whether a proof was tried and not passed."""
         return self.verdict is not None and not self.verdict.passed
+
+    @property
+    def differs(self) -> bool:
+        """Whether the proof has shown that it differs."""
+        return self.verdict is not None and self.verdict.status == "FAIL"
 
     @property
     def runtime(self) -> dict[str, Any] | None:

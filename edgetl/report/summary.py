@@ -1,30 +1,43 @@
-"""The top of the page: the verdict in a sentence, and the few numbers that readers look for first."""
+"""The top of the page: what was found out, in a word each, and the few numbers that readers look for first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from edgetl.bench.recommend import advice, recommend
+from edgetl.bench.recommend import recommend
 from edgetl.data.index import read_index
 from edgetl.recipe.fields import Recipe
 from edgetl.report.rows import Row
 from edgetl.report.sources import Sources
 from edgetl.report.words import accuracy_range, file_size, milliseconds, percent, points, probability_difference
 from edgetl.runs.stage import StageContext
+from edgetl.runs.words import counted
+from edgetl.verify.schema import Word
 
-__all__ = ["Headline", "Tile", "headline_tiles", "student_name", "teacher_name", "verdict"]
+__all__ = ["Finding", "Tile", "about_files", "about_network", "headline_tiles", "student_name", "teacher_name"]
+
+State = Literal["good", "bad", "open"]
+
+_STATES: dict[Word, State] = {
+    "BETTER THAN GUESSING": "good",
+    "NO BETTER THAN GUESSING": "bad",
+    "WORSE THAN A LINEAR PROBE": "bad",
+    "CANNOT TELL": "open",
+}
 
 
 @dataclass(frozen=True)
-class Headline:
-    """What the proof says about the whole run."""
+class Finding:
+    """One thing that was found out, in a word and in full."""
+
+    about: str
+    """'Files' or 'Network'."""
 
     word: str
-    """PROVEN, FAILED or NOT VERIFIED."""
-
+    state: State
     sentence: str
-    failures: tuple[tuple[str, str], ...] = ()
-    """File and reason of every failure."""
+    notes: tuple[str, ...] = ()
+    """Failures, or what the test images cannot tell."""
 
 
 @dataclass(frozen=True)
@@ -51,33 +64,34 @@ def _teachers(context: StageContext) -> list[dict[str, Any]]:
     return found
 
 
-def verdict(context: StageContext, sources: Sources, rows: Sequence[Row], made_from: Recipe) -> Headline:
-    """Say in words what verify.json says."""
+def about_files(sources: Sources, rows: Sequence[Row], made_from: Recipe, run: str) -> Finding:
+    """Whether the files answer as the trained network does."""
     if sources.verify is None:
-        return Headline("NOT VERIFIED", f"Nothing has been proven yet. Run: edgetl verify {context.folder.path.name}")
+        return Finding("Files", "NOT VERIFIED", "open", f"Nothing has been proven yet. Run: edgetl verify {run}")
     proven = [row for row in rows if row.verdict]
-    failures = tuple((row.file, reason) for row in proven if row.verdict for reason in row.verdict.reasons)
-    images = f"{sources.verify['test_images']:,} test images"
-    if sources.verify["passed"]:
-        start = f"{_artifacts(len(proven))} passed the proof on {images}."
-    else:
-        start = f"{sum(row.failed for row in proven)} of {_artifacts(len(proven))} failed the proof on {images}."
-    return Headline(
-        "PROVEN" if sources.verify["passed"] else "FAILED",
-        " ".join(
-            [
-                start,
-                *_float_sentence(proven),
-                *_integer_sentence(proven, made_from.quantize.max_drop),
-                advice(sources.verify, sources.bench or {}),
-            ]
-        ).strip(),
-        failures,
-    )
+    failures = tuple(f"{row.file}: {reason}" for row in proven if row.verdict for reason in row.verdict.reasons)
+    images = counted(sources.verify["test_images"], "test image")
+    word, state, start = _proof(proven, images)
+    more = [*_float_sentence(proven), *_integer_sentence(proven, made_from.quantize.max_drop)]
+    return Finding("Files", word, state, " ".join([start, *more]), failures)
 
 
-def _artifacts(count: int) -> str:
-    return "1 artifact" if count == 1 else f"{count} artifacts"
+def _proof(proven: Sequence[Row], images: str) -> tuple[str, State, str]:
+    """Word, state and first sentence of the proof."""
+    files, open_ones = counted(len(proven), "file"), sum(row.failed for row in proven)
+    if differing := sum(row.differs for row in proven):
+        return "NOT AS TRAINED", "bad", f"{differing} of {files} failed the proof on {images}."
+    if open_ones:
+        return "UNDECIDED", "open", f"{images} cannot decide about {open_ones} of {files}."
+    return "AS TRAINED", "good", f"{files} passed the proof on {images}."
+
+
+def about_network(sources: Sources) -> Finding | None:
+    """Whether the trained network is any good; None if it was not verified."""
+    if sources.verify is None:
+        return None
+    worth = sources.verify["worth"]
+    return Finding("Network", worth["word"], _STATES[worth["word"]], worth["sentence"], tuple(worth["warnings"]))
 
 
 def _float_sentence(rows: Sequence[Row]) -> list[str]:
@@ -139,12 +153,8 @@ def _control_tile(sources: Sources) -> list[Tile]:
     gain = sources.control
     if gain is None:
         return []
-    interval = f"points ({gain.low:.1f} to {gain.high:.1f}); without it, same budget, {_seeds(gain.seeds)}"
+    interval = f"points ({gain.low:.1f} to {gain.high:.1f}); without it, same budget, {counted(gain.seeds, 'seed')}"
     return [Tile(gain.finding, f"{gain.points:+.1f}", interval)]
-
-
-def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"{count} seeds"
 
 
 def _bench_tiles(sources: Sources, rows: Sequence[Row]) -> list[Tile]:

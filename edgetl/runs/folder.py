@@ -9,6 +9,7 @@ RUN/
   .lock               exists while a process writes
   .partial-STAGE/     what a stage is writing; moved into place when it is complete
   .checkpoint-STAGE/  where a killed stage resumes
+  .quantized/         plans and judgements of quantization, so that the next one need not work them out again
   last-good.safetensors  what a training that diverged had reached; only then
 ```
 

@@ -85,5 +85,8 @@ class StageResult:
     failure: str = ""
     """Why the proof failed, if it did; the stage's files are kept anyway, and the run exits with 1."""
 
+    undecided: str = ""
+    """What could not be decided, if anything; the run exits with 3 unless something failed."""
+
 
 StageFunction = Callable[[StageContext], StageResult]

@@ -5,9 +5,12 @@ from typing import Literal
 
 from edgetl.recipe.fields import Recipe
 
-__all__ = ["Limits", "Status", "Verdict"]
+__all__ = ["TELLING", "Limits", "Status", "Verdict"]
 
 Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+
+TELLING = 5
+"""Images that a limit on the drop must be worth to say something by itself; with fewer, luck decides."""
 
 _ROUNDING = 1e-9
 """Fractions computed from the same counts may differ by this much."""
@@ -22,9 +25,11 @@ class Verdict:
     """With numbers; empty if it passed."""
 
     @classmethod
-    def of(cls, failures: tuple[str, ...] | list[str]) -> "Verdict":
-        """FAIL if there are failures, else PASS."""
-        return cls("FAIL" if failures else "PASS", tuple(failures))
+    def of(cls, failures: tuple[str, ...] | list[str], doubts: tuple[str, ...] | list[str] = ()) -> "Verdict":
+        """FAIL if there are failures; INCONCLUSIVE if there are doubts, but no failures; else PASS."""
+        if failures:
+            return cls("FAIL", tuple(failures))
+        return cls("INCONCLUSIVE", tuple(doubts)) if doubts else cls("PASS")
 
     @property
     def passed(self) -> bool:

@@ -1,8 +1,15 @@
 """Numbers as people say them."""
 
+from datetime import timedelta
+
 from edgetl.runs.intervals import accuracy_interval
 
-__all__ = ["accuracy", "accuracy_range", "duration"]
+__all__ = ["accuracy", "accuracy_range", "age", "counted", "duration"]
+
+
+def counted(count: int, noun: str, several: str = "") -> str:
+    """`1 image`, `1,234 images`; `several` is the plural of a noun that has another than with s."""
+    return f"{count:,} {noun if count == 1 else several or f'{noun}s'}"
 
 
 def duration(seconds: float) -> str:
@@ -11,6 +18,15 @@ def duration(seconds: float) -> str:
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def age(passed: timedelta) -> str:
+    """How long ago something was, in whole units."""
+    seconds = max(0.0, passed.total_seconds())
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds)} s"
 
 
 def accuracy(top1: float, images: float) -> str:

@@ -1,16 +1,18 @@
-"""What `metrics.jsonl` holds: a line for each epoch of a training."""
+"""What a training leaves beside its weights: a line for each epoch, and what its probe has wrong."""
 
 from typing import Any
 
 from pydantic import Field
 
 from edgetl.runs.folder import RunFolder
-from edgetl.runs.reading import read_lines
+from edgetl.runs.reading import read_lines, read_report
 from edgetl.runs.reports import Fraction, Number, Part
 
-__all__ = ["METRICS_FILE", "read_epochs"]
+__all__ = ["METRICS_FILE", "PROBE_FILE", "PROBE_SCHEMA", "read_epochs", "read_probe"]
 
 METRICS_FILE = "metrics.jsonl"
+PROBE_FILE = "probe.json"
+PROBE_SCHEMA = 1
 
 
 class _Epoch(Part):
@@ -30,3 +32,25 @@ def read_epochs(folder: RunFolder) -> list[dict[str, Any]]:
         DamagedFile: It is not what a training wrote.
     """
     return read_lines(folder, METRICS_FILE, _Epoch)
+
+
+class _Probe(Part):
+    schema_version: int
+    head: str
+    """Its kind, such as 'logistic regression'."""
+
+    is_kept: bool
+    """Whether the run's network is this very head on the pretrained features."""
+
+    test_top1: Fraction
+    wrong: list[str]
+    """Test images that it has wrong, by their path."""
+
+
+def read_probe(folder: RunFolder) -> dict[str, Any] | None:
+    """What the head says that was fitted to the network's pretrained features; None if none was.
+
+    Raises:
+        DamagedFile: It is not what a training wrote.
+    """
+    return read_report(folder, PROBE_FILE, PROBE_SCHEMA, _Probe)

@@ -1,7 +1,7 @@
 """What every strategy is given: a pretrained network, images to learn from, and how its answers are judged."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -169,6 +169,12 @@ class Outcome:
 
     learned: dict[str, Any]
     """What was chosen and why, for the manifest: `strategy`, `reason` and figures."""
+
+    as_probe: Callable[[], None] | None = None
+    """Gives the network its pretrained weights back with the head that was fitted to them: what training has to beat.
+
+    None where no head was fitted.
+    """
 
     @classmethod
     def in_full(cls, records: list[Record], val_images: int, reason: str) -> "Outcome":

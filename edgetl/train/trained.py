@@ -6,13 +6,13 @@ from typing import Any
 import torch
 
 from edgetl.data.index import ImageIndex
-from edgetl.runs.files import write_atomic
+from edgetl.runs.files import write_atomic, write_json
 from edgetl.runs.folder import WEIGHTS_FILE
 from edgetl.runs.stage import StageContext, StageResult
 from edgetl.train.balance import EVEN, Balance
 from edgetl.train.best import kept_record
-from edgetl.train.evaluation import evaluate
-from edgetl.train.schema import METRICS_FILE
+from edgetl.train.evaluation import Score, evaluate
+from edgetl.train.schema import METRICS_FILE, PROBE_FILE, PROBE_SCHEMA
 from edgetl.train.task import Outcome
 from edgetl.train.weights import write_weights
 from edgetl.zoo.classifier import Classifier
@@ -53,8 +53,26 @@ def write_trained(
     metrics = {"test_top1": score.top1, "test_loss": score.loss, "val_top1": outcome.val_top1}
     if balance.is_uneven:
         metrics["test_balanced_top1"] = score.balanced_top1([sample.label for sample in index.split("test")])
+    if outcome.as_probe:
+        _write_probe(classifier, score, outcome, index, context)
     return StageResult(
         metrics=metrics,
         details={"learned": learned, **({"planned": plan} if plan else {})},
         facts={"model": model, "lineage": lineage or {}},
     )
+
+
+def _write_probe(
+    classifier: Classifier, kept: Score, outcome: Outcome, index: ImageIndex, context: StageContext
+) -> None:
+    """Write down which test images the probe has wrong, which the proof compares the network with."""
+    score, is_kept = kept, outcome.learned["strategy"] == "features"
+    if not is_kept:
+        assert outcome.as_probe is not None
+        outcome.as_probe()
+        score = evaluate(classifier, index, "test", context, torch.device("cpu"))
+    if context.processes.first:
+        wrong = [sample.path for sample, right in zip(index.split("test"), score.right_N, strict=True) if not right]
+        head = outcome.learned["probe"]["head"]
+        found = {"head": head, "is_kept": is_kept, "test_top1": score.top1, "wrong": wrong}
+        write_json(context.out / PROBE_FILE, {"schema_version": PROBE_SCHEMA, **found})

@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -14,13 +14,16 @@ from edgetl.runs.reading import read_report
 from edgetl.runs.reports import Fraction, Named, Number, Part, Runtime
 from edgetl.runs.verdict import Status
 
-__all__ = ["PREDICTIONS_FILE", "REFERENCE", "VERIFY_FILE", "VERIFY_SCHEMA", "read_answers", "read_proof"]
+__all__ = ["PREDICTIONS_FILE", "REFERENCE", "VERIFY_FILE", "VERIFY_SCHEMA", "Word", "read_answers", "read_proof"]
 
-VERIFY_SCHEMA = 2
+VERIFY_SCHEMA = 3
 VERIFY_FILE = "verify.json"
 PREDICTIONS_FILE = "predictions.npz"
 REFERENCE = "reference"
 """Key of the answers that the student gave in PyTorch, beside those of the files."""
+
+Word = Literal["BETTER THAN GUESSING", "NO BETTER THAN GUESSING", "WORSE THAN A LINEAR PROBE", "CANNOT TELL"]
+"""What the test images say of the trained network itself."""
 
 _MEASURED = ("runtime", "agreement", "ties_left_out", "max_probability_difference", "drop")
 
@@ -54,8 +57,18 @@ class _Reference(Part):
     top1: Fraction
 
 
+class _Worth(Part):
+    word: Word
+    sentence: str
+    images: int = Field(ge=1)
+    low: Fraction
+    high: Fraction
+    warnings: list[str]
+
+
 class _Proof(Part):
     schema_version: int
+    worth: _Worth
     test_images: int = Field(ge=1)
     reference: _Reference
     artifacts: list[_Artifact]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.data.index import read_index
+from edgetl.data.index import ImageIndex, read_index
 from edgetl.devices.measuring import predict
 from edgetl.quantize.schema import shortfalls_of
 from edgetl.runner.contract import Contract
@@ -16,9 +16,11 @@ from edgetl.runs.artifact import EXACT, Artifact
 from edgetl.runs.files import write_json
 from edgetl.runs.intervals import wilson
 from edgetl.runs.stage import StageContext, StageResult
-from edgetl.runs.verdict import Limits, Verdict
+from edgetl.runs.verdict import Limits, Status, Verdict
+from edgetl.train.schema import read_probe
 from edgetl.verify.comparison import Tolerance, compare, top1_of
 from edgetl.verify.schema import PREDICTIONS_FILE, REFERENCE, VERIFY_FILE, VERIFY_SCHEMA
+from edgetl.verify.worth import Judged, Worth, worth_of
 
 if TYPE_CHECKING:
     import torch
@@ -61,12 +63,15 @@ def run(context: StageContext) -> StageResult:
     report = {
         "schema_version": VERIFY_SCHEMA,
         "test_images": len(files),
+        "worth": _worth(context, index, labels_N, reference_NK.argmax(1)).to_dict(),
         "reference": {"runtime": runtime, **_accuracy(top1_of(reference_NK, labels_N), len(files))},
         "artifacts": entries,
-        "passed": all(entry["verdict"]["status"] == "PASS" for entry in entries),
+        "passed": all(entry["verdict"]["status"] != "FAIL" for entry in entries),
     }
     write_json(context.out / VERIFY_FILE, report)
-    return StageResult(metrics=_metrics(report), failure=_failure(entries))
+    return StageResult(
+        metrics=_metrics(report), failure=_told(entries, "FAIL"), undecided=_told(entries, "INCONCLUSIVE")
+    )
 
 
 def _reference(context: StageContext, files: list[Path]) -> tuple[NDArray[np.float32], str]:
@@ -88,6 +93,20 @@ def _forward(context: StageContext, model: "torch.nn.Module", images: NDArray[np
     with context.reporter.library("verification inference"), torch.inference_mode():
         probabilities_NK: NDArray[np.float32] = model(torch.from_numpy(images)).numpy()
     return probabilities_NK
+
+
+def _worth(
+    context: StageContext, index: ImageIndex, labels_N: NDArray[np.int64], answers_N: NDArray[np.int64]
+) -> Worth:
+    """What the test images say of the trained network, beside the probe of its pretrained features."""
+    probe = read_probe(context.folder)
+    is_probe, wrong = bool(probe and probe["is_kept"]), set(probe["wrong"] if probe else ())
+    right_N = np.array([sample.path not in wrong for sample in index.split("test")]) if probe else None
+    trained_on, validated_on = (
+        tuple(np.bincount([sample.label for sample in index.split(split)], minlength=len(index.labels)).tolist())
+        for split in ("train", "val")
+    )
+    return worth_of(Judged(labels_N, index.labels, answers_N, right_N, trained_on, validated_on, is_probe=is_probe))
 
 
 def _accuracy(top1: float, images: int) -> dict[str, float]:
@@ -131,12 +150,15 @@ def _check(
         tolerance=_tolerance(context),
         limits=Limits.of(context.recipe),
     )
+    reasons = comparison.verdict.reasons
+    is_open = comparison.verdict.status == "INCONCLUSIVE"
     failures = [
         *_contract_failures(facts["contract"], context.contract),
-        *comparison.verdict.reasons,
+        *(() if is_open else reasons),
         *(f"on the validation images {reason}" for reason in outside.get(artifact.file, [])),
     ]
-    return {**told, **asdict(comparison), "verdict": asdict(Verdict.of(failures))}
+    verdict = Verdict.of(failures, reasons if is_open else ())
+    return {**told, **asdict(comparison), "verdict": asdict(verdict)}
 
 
 def _unproven(artifact: Artifact, damage: str) -> dict[str, Any]:
@@ -165,6 +187,7 @@ def _metrics(report: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _failure(entries: list[dict[str, Any]]) -> str:
-    failed = [entry for entry in entries if entry["verdict"]["status"] != "PASS"]
-    return "; ".join(f"{entry['file']}: {', '.join(entry['verdict']['reasons'])}" for entry in failed)
+def _told(entries: list[dict[str, Any]], status: Status) -> str:
+    """The files of a status, with their reasons, in one line; empty if there are none."""
+    found = [entry for entry in entries if entry["verdict"]["status"] == status]
+    return "; ".join(f"{entry['file']}: {', '.join(entry['verdict']['reasons'])}" for entry in found)

@@ -164,7 +164,6 @@ def test_tflite_takes_as_many_images_as_the_recipe_says(runs, tmp_path):
 
 def test_the_stage_records_every_format_of_the_target(runs):
     record = runs["test_efficientnet"].stage("export")
-    assert record["target"] == "linux-x86"
     assert [(each["file"], each["format"]) for each in record["artifacts"]] == [
         ("model.fp32.onnx", "onnx"),
         ("model.fp32.tflite", "tflite"),

@@ -28,5 +28,5 @@ def test_a_browser_draws_the_plots_and_has_nothing_to_complain_about(make_run, p
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.count("<svg") == 8
     assert 'id="pareto-wide-point-3"' in done.stdout
-    assert "<title>mobilenetv2_100 from resnet50 on digits: PROVEN</title>" in done.stdout
+    assert "<title>mobilenetv2_100 from resnet50 on digits: files as trained</title>" in done.stdout
     assert "CONSOLE" not in done.stderr

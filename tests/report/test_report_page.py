@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 import small_run
-from report_context import context_of
+from report_context import context_of, worth_json
 
 from edgetl.errors import DamagedFile
 from edgetl.report.making import contract_steps
@@ -43,7 +43,7 @@ def test_the_page_says_what_the_run_folder_says(make_run, page_of):
     for number in ("90.00 %", "95.00 %", "1.23 ms", "1.73 ms", "2.51 MB", "81.0 MB", "1.2e-6", "10.00 points"):
         assert number in text
     assert "mobilenetv2_100, distilled from resnet50" in text
-    assert "4 artifacts passed the proof on 10 test images." in text
+    assert "4 files passed the proof on 10 test images." in text
     assert "2026-01-02 03:04 UTC" in text
     assert "On the front: <code>model.w8a8.onnx</code>, <code>model.fp32.onnx</code>." in text
     assert "CPUExecutionProvider" in text
@@ -95,10 +95,28 @@ def test_a_failed_proof_is_the_first_thing_to_see(make_run, page_of):
     context = make_run()
     context = rewrite(context, "verify.json", fail)
     text = readable(page_of(context))
-    assert "<b>FAILED</b>" in text
-    assert "1 of 4 artifacts failed the proof on 10 test images." in text
-    assert "<code>model.w8a8.onnx</code>: top-1 fell by 10 points" in text
+    assert text.index("<b><small>Files</small>NOT AS TRAINED</b>") < text.index("<b><small>Network</small>")
+    assert "1 of 4 files failed the proof on 10 test images." in text
+    assert "<li>model.w8a8.onnx: top-1 fell by 10 points</li>" in text
     assert "On the front: <code>model.fp32.onnx</code>." in text
+
+
+def test_few_test_images_are_not_passed_off_as_a_proof_that_the_network_is_good(make_run, page_of):
+    text = readable(page_of(rewrite(make_run(), "verify.json", lambda data: data.update(worth=worth_json(6)))))
+    assert '<div class="card finding open"> <b><small>Network</small>CANNOT TELL</b>' in text
+    assert "Right about 60.0% of 10 test images (31.3 to 83.2%); always naming 'cat': 50.0%." in text
+    assert "10 test images cannot tell much" in text
+    assert "<b><small>Files</small>AS TRAINED</b>" in text
+
+
+def test_the_file_to_ship_is_the_headline(make_run, page_of):
+    def on_target(data):
+        data["target_profile"]["architecture"] = "x86_64"
+
+    text = readable(page_of(rewrite(make_run(), "bench.json", on_target)))
+    headline = text.partition('<div class="card ship">')[2]
+    assert headline.startswith(" <p>Ship model.w8a8.onnx: 1.23 ms, the fastest of 4 files that passed the proof")
+    assert "<pre>edgetl predict run/model.w8a8.onnx IMAGE</pre>" in headline
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def learn(task: Task, backbone: Backbone, tuning: Tuning, other_way: OtherWay | 
     # What knows the images that judge may only seem to have the better head.
     fair = [each for each in champions if not each.task.teaching.knows_judged] or champions
     best = max(fair, key=lambda each: each.probe.top1)
-    return (_crossed if task.crosses else _held_out)(champions, best, backbone, tuning)
+    outcome = (_crossed if task.crosses else _held_out)(champions, best, backbone, tuning)
+    return replace(outcome, as_probe=champions[-1].put)  # of the labels alone
 
 
 def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, tuning: Tuning) -> Outcome:
@@ -115,7 +116,7 @@ def _crossed(champions: Sequence[Champion], best: Champion, backbone: Backbone, 
 def _trained(champion: Champion, backbone: Backbone, tuning: Tuning) -> list[Record]:
     """Train on all images, from the head, in as many epochs as its teaching deserves."""
     task = champion.task
-    return tune(task, backbone, replace(tuning, epochs=epochs_of(task)), task.final, "", champion.head(task.final))
+    return tune(task, backbone, replace(tuning, epochs=epochs_of(task)), task.final, "", champion.final_head)
 
 
 def _with_half(trial: _Trial, backbone: Backbone, tuning: Tuning, half: int) -> _Trial:

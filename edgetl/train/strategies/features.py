@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +39,22 @@ class Champion:
         labels_N = self.examples.labels_N[judge_N]
         return np.stack([logits_of(head, features_RND[row, judge_N]).argmax(1) == labels_N for row in rows])
 
+    @cached_property
+    def final_head(self) -> Head:
+        """The probe's head, fitted on all images that may be learned from."""
+        return self.head(self.task.final)
+
+    def put(self) -> None:
+        """Give the network its pretrained weights, and this head."""
+        self.task.restart()
+        put_head(self.task.classifier, self.final_head)
+
     def outcome(self, reason: str) -> Outcome:
-        """Keep the probe: give the network its head, fitted on all images that may be learned from."""
-        task, probe = self.task, self.probe
-        task.restart()
-        put_head(task.classifier, self.head(task.final))
-        top1 = task.teaching.counted(probe.top1)
+        """Keep the probe."""
+        self.put()
+        probe, top1 = self.probe, self.task.teaching.counted(self.probe.top1)
         record = {"epoch": 1, "loss": probe.loss, "val_top1": top1, "val_loss": probe.loss}
-        return Outcome([record], top1, len(probe.right_N), self.learned("features", reason))
+        return Outcome([record], top1, len(probe.right_N), self.learned("features", reason), self.put)
 
     def learned(self, strategy: str, reason: str) -> dict[str, object]:
         """The entry of the manifest."""

@@ -19,7 +19,7 @@ DECAY = 1 / 1.3
 def learn(task: Task, backbone: Backbone, epochs: int) -> Outcome:
     """Fit the head, then train more and more stages, a third of the epochs each."""
     champion = probed(task, backbone)
-    head = champion.head(task.final)
+    head = champion.final_head
     records: list[Record] = []
     for number, part in enumerate(_PARTS):
         first = len(task.stages) - max(1, round(part * len(task.stages)))

@@ -33,7 +33,7 @@ def learn(task: Task, backbone: Backbone, products: list[str]) -> Outcome:
     champion = probed(task, backbone)
     rate = rate_of(task) * (_FASTER if config.learning_rate == "auto" else 1)
     tuning = Tuning(0, epochs_of(task), rate)
-    with updated(task, champion.head(task.final), products) as trained:
+    with updated(task, champion.final_head, products) as trained:
         records = tune(task, backbone, tuning, task.final, "", None)
     reason = f"updates of rank {config.lora_rank} of {len(products)} matrix products were trained, from a fitted head"
     outcome = outcome_of(champion, records, judged(task, backbone, tuning), "lora", reason)

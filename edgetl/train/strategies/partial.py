@@ -18,7 +18,7 @@ HEAD_ALONE = "the head that training started from"
 def learn(task: Task, backbone: Backbone, tuning: Tuning, strategy: str) -> Outcome:
     """Fit the head, then train the stages from `tuning.first` on."""
     champion = probed(task, backbone)
-    records = tune(task, backbone, tuning, task.final, "", champion.head(task.final))
+    records = tune(task, backbone, tuning, task.final, "", champion.final_head)
     reason = "all stages were trained, from a fitted head"
     if tuning.first:
         reason = f"the stages from {task.stages[tuning.first].name!r} on were trained, from a fitted head"
@@ -50,4 +50,4 @@ def outcome_of(
     known_N = champion.probe.right_N if right_N is None else right_N
     top1 = champion.task.teaching.counted(float(known_N.mean()))
     learned = champion.learned(strategy, reason) | ({"judged": HEAD_ALONE} if right_N is None else {})
-    return Outcome(records, top1, len(known_N), learned)
+    return Outcome(records, top1, len(known_N), learned, champion.put)
