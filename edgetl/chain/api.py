@@ -40,6 +40,7 @@ def run(
 
     Raises:
         ProofFailed: A file does not match what was trained; all files and reports are kept for inspection.
+        ProofUndecided: The test images are too few to tell, and no file failed.
         EdgetlError: Anything else a user can act on; nothing half-written is left.
     """
     place = Path(out) if out is not None else default_out(recipe, recipe.student.model)

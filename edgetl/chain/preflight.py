@@ -31,13 +31,13 @@ def check(plan: Sequence[PlannedRun], reporter: Reporter, *, force: bool = False
     folders = [(run, RunFolder.prepare(run.folder)) for run in plan if run.stages]
     for run, _ in folders:
         check_installed(run)
-    for run, folder in folders:
-        if run.kind in run.stages:
-            _check_data(run)
-            if not force:
-                _check_overwriting(run, folder)
-    for run, folder in folders:
-        if run.kind in run.stages and not _was_trained(run, folder):
+    training = [(run, folder) for run, folder in folders if run.kind in run.stages]
+    _look_at_data(training, reporter)
+    for run, folder in training:
+        if not force:
+            _check_overwriting(run, folder)
+    for run, folder in training:
+        if not _was_trained(run, folder):
             _check_network(run, plan, reporter)
 
 
@@ -55,11 +55,19 @@ def check_installed(run: PlannedRun) -> None:
         require("lora")
 
 
-def _check_data(run: PlannedRun) -> None:
-    from edgetl.data.stage import fingerprint, unlabelled_fingerprint
+def _look_at_data(runs: Sequence[tuple[PlannedRun, RunFolder]], reporter: Reporter) -> None:
+    """Say what images are that no run has read yet, before anything else is looked for.
 
-    fingerprint(run.recipe)
-    unlabelled_fingerprint(run.recipe)
+    Raises:
+        DataError: A folder is missing, or its classes are ambiguous.
+    """
+    from edgetl.data.stage import fingerprint, layout, unlabelled_stamps
+
+    for run, _ in runs:
+        unlabelled_stamps(run.recipe)
+    new = [run for run, folder in runs if (folder.stage("data") or {}).get("fingerprint") != fingerprint(run.recipe)]
+    for sentence in filter(None, dict.fromkeys(layout(run.recipe) for run in new)):
+        reporter.say(sentence)
 
 
 def _check_network(run: PlannedRun, plan: Sequence[PlannedRun], reporter: Reporter) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from edgetl.chain.plan import PlannedRun
 from edgetl.chain.stages import STAGES, Stage, extras_of, inputs_of, lasting, readers_of
 from edgetl.devices.profiles import Target, find_target
-from edgetl.errors import ProofFailed, RunFolderError, StorageFault, is_storage_fault
+from edgetl.errors import ProofFailed, ProofUndecided, RunFolderError, StorageFault, is_storage_fault
 from edgetl.export.formats import chosen_formats
 from edgetl.recipe.fields import Format
 from edgetl.recipe.scope import narrowed, values_of
@@ -55,6 +55,7 @@ def execute(plan: Sequence[PlannedRun], reporter: Reporter, *, again: Container[
 
     Raises:
         ProofFailed: An artifact is out of bounds; the later stages have run anyway, so that the report shows it.
+        ProofUndecided: The test images are too few to tell, and nothing failed.
         EdgetlError: Anything else the user can act on; nothing half-written is left.
     """
     made = [run for run in plan if run.stages]
@@ -109,8 +110,9 @@ def _run(planned: PlannedRun, reporter: Reporter, again: Container[str]) -> RunF
     for name in planned.stages:
         _run_stage(STAGES[name], setting, again=name in again)
     records = [(folder.stage(name) or {}) for name in planned.stages]
-    if failures := [record["failure"] for record in records if record.get("failure")]:
-        raise ProofFailed(f"{planned.folder}: {'; '.join(dict.fromkeys(failures))}")
+    for outcome, error in (("failure", ProofFailed), ("undecided", ProofUndecided)):
+        if told := dict.fromkeys(record[outcome] for record in records if record.get(outcome)):
+            raise error(f"{planned.folder}: {'; '.join(told)}")
     return folder
 
 
@@ -153,6 +155,7 @@ def _make(stage: Stage, setting: Setting, context: StageContext) -> dict[str, An
                 "artifacts": [artifact.to_dict() for artifact in result.artifacts],
                 **result.details,
                 "failure": result.failure,
+                "undecided": result.undecided,
                 "seconds": round(time.perf_counter() - start, 3),
                 "library_seconds": reporter.take_library_seconds(),
                 "recipe": values_of(setting.planned.recipe, stage.recipe),

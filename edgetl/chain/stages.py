@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from edgetl.devices.profiles import Target
 from edgetl.recipe.fields import Recipe
 from edgetl.recipe.scope import values_of
 from edgetl.runs.files import hash_of, sha256_of
@@ -54,8 +55,8 @@ class Stage:
     tools: tuple[str, ...] = ()
     """Extras whose versions change what it makes; with `formats`, those of the formats, too."""
 
-    target: bool = False
-    """Whether the target changes what it makes."""
+    target: Callable[[Target], Any] = lambda _target: None
+    """What of the target changes what it makes."""
 
     machine: bool = False
     """Whether the device's facts change what it makes, because it measures there."""
@@ -71,6 +72,21 @@ class Stage:
 
     also: Callable[[StageContext, Recipe], Any] = lambda _context, _recipe: None
     """Anything else that it depends on."""
+
+
+def _all_of(target: Target) -> Any:
+    return target.model_dump()
+
+
+def _for_files(target: Target) -> Any:
+    """What float files depend on: the formats, and what ONNX may contain."""
+    runtime = target.runtimes.get("onnx")
+    return [target.formats, (runtime.max_ir, runtime.max_opset) if runtime else None]
+
+
+def _for_integers(target: Target) -> Any:
+    """What integer files depend on: the formats, what their kernels do with products, and the threads of judging."""
+    return [target.formats, target.architecture == "x86_64" and not target.int8_dot_product, target.threads]
 
 
 def _from(module: str) -> Callable[[], StageFunction]:
@@ -89,11 +105,11 @@ def _load_data_stage() -> StageFunction:
 
 
 def _looks(context: StageContext, recipe: Recipe) -> Any:
-    """Fingerprints of the images, and the teachers' weights."""
-    from edgetl.data.stage import fingerprint, unlabelled_fingerprint
+    """What tells whether the images are those that were read, and the teachers' weights."""
+    from edgetl.data.stage import stamps, unlabelled_stamps
 
-    unlabelled = unlabelled_fingerprint(recipe) if context.teachers else ""
-    return [fingerprint(recipe), _teacher_weights(context, recipe), unlabelled]
+    unlabelled = unlabelled_stamps(recipe) if context.teachers else ""
+    return [stamps(recipe), _teacher_weights(context, recipe), unlabelled]
 
 
 def _teacher_weights(context: StageContext, _recipe: Recipe) -> list[str]:
@@ -101,9 +117,9 @@ def _teacher_weights(context: StageContext, _recipe: Recipe) -> list[str]:
 
 
 def _calibration(_context: StageContext, recipe: Recipe) -> Any:
-    from edgetl.data.stage import folder_fingerprint
+    from edgetl.data.stage import folder_stamps
 
-    return folder_fingerprint(recipe.quantize.calibration)
+    return folder_stamps(recipe.quantize.calibration)
 
 
 def _other_runs(context: StageContext, recipe: Recipe) -> Any:
@@ -145,7 +161,7 @@ _EVERY = (
         reads=("data", "distill"),
         roles=("unpruned",),
         extras=("train",),
-        target=True,
+        target=_all_of,
         # Other tools or another machine might find another width; they do not count, or training would run again.
     ),
     Stage(
@@ -168,7 +184,7 @@ _EVERY = (
         extras=("train",),
         formats=True,
         tools=("train",),
-        target=True,
+        target=_for_files,
     ),
     Stage(
         "quantize",
@@ -179,7 +195,7 @@ _EVERY = (
         extras=("train",),
         formats=True,
         tools=("train",),
-        target=True,
+        target=_for_integers,
         also=_calibration,
     ),
     Stage(
@@ -191,7 +207,7 @@ _EVERY = (
         extras=("train",),
         formats=True,
         tools=("train",),
-        target=True,
+        target=_all_of,
         machine=True,
         anew=True,
     ),
@@ -202,7 +218,7 @@ _EVERY = (
         reads=("data", "export", "quantize"),
         roles=("teacher", "student"),
         formats=True,
-        target=True,
+        target=_all_of,
         machine=True,
         anew=True,
     ),
@@ -214,7 +230,7 @@ _EVERY = (
         roles=("teacher", "student"),
         asked=lambda _recipe, named: named,
         formats=True,
-        target=True,
+        target=_all_of,
         machine=True,
         anew=True,
     ),
@@ -227,7 +243,7 @@ _EVERY = (
         roles=("teacher", "student"),
         extras=("report",),
         tools=("report",),
-        target=True,
+        target=_all_of,
         lasting=True,
         also=_other_runs,
     ),
@@ -263,7 +279,7 @@ def inputs_of(stage: Stage, context: StageContext, recipe: Recipe, formats: tupl
             "recipe": _without_paths(values_of(recipe, stage.recipe, places=False)),
             "files": {read: context.folder.files_of(read) for read in stage.reads},
             "versions": versions(tools_of(stage, formats)) if tools_of(stage, formats) else None,
-            "target": context.target.model_dump() if stage.target else None,
+            "target": stage.target(context.target),
             "machine": context.device.facts() if stage.machine else None,
             "also": stage.also(context, recipe),
         }

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edgetl.bench.recommend import advice
+from edgetl.bench.recommend import advice, use_of
 from edgetl.bench.timings import read_timings
 from edgetl.chain.forecast import Forecast, total_of
 from edgetl.cli.terminal import print_table
@@ -18,11 +18,12 @@ from edgetl.runs.words import accuracy_range
 from edgetl.verify.schema import read_proof
 
 if TYPE_CHECKING:
+    from edgetl.chain.predicting import Answers
     from edgetl.zoo.stages import NetworkStage
 
-__all__ = ["print_explanation", "print_forecast", "print_run", "print_stages"]
+__all__ = ["print_answers", "print_explanation", "print_forecast", "print_run", "print_stages"]
 
-_VERDICTS = {"PASS": "proven", "FAIL": "FAILED", "INCONCLUSIVE": "undecided"}
+_VERDICTS = {"PASS": "equal", "FAIL": "DIFFERS", "INCONCLUSIVE": "undecided"}
 _INTERVAL = "95%\ninterval"
 _WIDEST = 100
 """Letters of the longest line of a table of results."""
@@ -38,15 +39,32 @@ def print_run(folder: RunFolder) -> None:
         _print_receipt(receipt)
     artifacts = folder.artifacts() if folder.stage("export") else []
     rows = [_row(each, proofs.get(each.file), times.get(each.file), images) for each in artifacts]
+    if told := advice(verify, bench):
+        _print_advice(told, use_of(folder.path, verify, bench))
+    if verify:
+        _print_worth(verify)
     if rows and (proofs or times or not receipt):
-        columns = ["agrees", "max\ndiff", "p50\nms", "with\nprep.", "MB", "verdict"]
+        columns = ["agrees", "max\ndiff", "p50\nms", "with\nprep.", "MB", "proof"]
         _print_results(["artifact", "top-1", _INTERVAL, *columns], rows)
     if bench:
         print(f"Timed on: {bench['machine']['cpu']} ({bench['machine']['architecture']})")
-    if told := advice(verify, bench):
-        print(told)
     page = "report.html"
     print(f"Report: {folder.path / page}" if page in folder.manifest["files"] else f"Run: {folder.path}")
+
+
+def _print_advice(told: str, use: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(told, style="bold", markup=False)
+    if use:
+        console.print(f"Use it: {use}", markup=False)
+
+
+def _print_worth(verify: dict[str, Any]) -> None:
+    """Write what the test images say of the trained network, and what they cannot say."""
+    console, worth = Console(highlight=False, soft_wrap=True), verify["worth"]
+    console.print(Text(f"Network: {worth['word']}. ", style="bold").append(worth["sentence"], style="not bold"))
+    for warning in worth["warnings"]:
+        console.print(f"Careful: {warning}", style="yellow", markup=False)
 
 
 def _row(artifact: Artifact, proof: dict[str, Any] | None, timing: dict[str, Any] | None, images: int) -> list[str]:
@@ -85,6 +103,23 @@ def _print_results(columns: list[str], rows: list[list[str]]) -> None:
     print_table([columns[n] for n in shown], [[row[n] for n in shown] for row in rows], widest=_WIDEST)
 
 
+def print_answers(answers: "Answers", top: int) -> None:
+    """Write what images show: of one image a line for each label, of several a line for each image."""
+    rows = answers.top(top)
+    if len(rows) == 1:
+        print(f"{rows[0]['image']}:")
+        print_table(["label", "confidence"], [[each["label"], f"{each['probability']:.1%}"] for each in rows[0]["top"]])
+    else:
+        print_table(["image", "label", "confidence", "or"], [_answer(row) for row in rows])
+    print(f"By: {answers.by}")
+
+
+def _answer(row: dict[str, Any]) -> list[str]:
+    first, *others = row["top"]
+    rest = ", ".join(f"{each['label']} {each['probability']:.1%}" for each in others)
+    return [row["image"], first["label"], f"{first['probability']:.1%}", rest]
+
+
 def print_stages(stages: "Sequence[NetworkStage]") -> None:
     """Write a line for each stage of a network: output, parameters and its part of the multiplications."""
     whole = sum(stage.multiply_adds for stage in stages)
@@ -113,7 +148,7 @@ def _accuracy(found: dict[str, Any], images: int) -> list[str]:
     return [f"{found['top1']:.1%}", accuracy_range(found["top1"], images), drop, f"{found['flips']:.2%}"]
 
 
-def print_explanation(explained: dict[str, Any]) -> None:
+def print_explanation(folder: RunFolder, explained: dict[str, Any]) -> None:
     """Write the reasons for each format: share of the integer file's time, milliseconds, reason and cure."""
     console = Console(highlight=False)
     for each in explained["about_machine"]:
@@ -126,8 +161,19 @@ def print_explanation(explained: dict[str, Any]) -> None:
         console.print(_reasons(reasons))
         console.print()
     fastest, machine = explained["fastest"], explained["machine"]
-    print(f"Fastest here: {fastest['file']}, {fastest['p50_ms']:.3g} ms")
+    print(f"Fastest here: {fastest['file']}, {fastest['p50_ms']:.3g} ms{_beside_bench(folder, fastest)}")
     print(f"Measured on: {machine['cpu']} ({machine['architecture']})")
+    if told := advice(read_proof(folder) or {}, read_timings(folder) or {}):
+        print(told)
+
+
+def _beside_bench(folder: RunFolder, fastest: dict[str, Any]) -> str:
+    """What the benchmark says of the same file, if that is another number."""
+    timing = _by_file(read_timings(folder) or {}).get(fastest["file"])
+    measured = f"{timing['inference']['p50_ms']:.3g}" if timing else ""
+    if measured in ("", f"{fastest['p50_ms']:.3g}"):
+        return ""
+    return f" ('edgetl bench' said {measured} ms: another, longer measurement, and the threads may be others)"
 
 
 def _origin(explained: dict[str, Any]) -> str:
@@ -142,11 +188,23 @@ def _reasons(findings: list[dict[str, Any]]) -> Table:
     table.add_column("share", justify="right")
     table.add_column("ms", justify="right")
     table.add_column("why, and what to do")
-    for each in findings:
-        share = "" if each["share"] is None else f"{each['share']:.0%}"
+    percents = _whole_percents([each["share"] for each in findings])
+    for each, percent in zip(findings, percents, strict=True):
+        share = "" if percent is None else f"{percent}%"
         time_ms = "" if each["milliseconds"] is None else f"{each['milliseconds']:.3f}"
         table.add_row(share, time_ms, _reason(each))
     return table
+
+
+def _whole_percents(shares: Sequence[float | None]) -> list[int | None]:
+    """Shares in whole percent that add up to what the shares do: those that lose most by rounding down get the rest."""
+    exact = [100 * share for share in shares if share is not None]
+    whole = [int(each) for each in exact]
+    order = sorted(range(len(exact)), key=lambda place: whole[place] - exact[place])
+    for place in order[: round(sum(exact)) - sum(whole)]:
+        whole[place] += 1
+    rounded = iter(whole)
+    return [None if share is None else next(rounded) for share in shares]
 
 
 def _reason(finding: dict[str, Any]) -> Text:

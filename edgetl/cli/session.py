@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from edgetl.errors import ProofFailed
+from edgetl.errors import ProofFailed, ProofUndecided
 
 if TYPE_CHECKING:
     from edgetl.chain.plan import PlannedRun
@@ -25,17 +25,17 @@ _CLASSES = 2  # of a network whose stages are listed; they are the same for any 
 
 
 @contextmanager
-def session(place: Path, json: bool) -> "Iterator[Reporter]":
+def session(place: Path, *, json: bool, quiet: bool = False) -> "Iterator[Reporter]":
     """Provide a reporter. If the proof fails, show the run before the error; on Ctrl-C, say how to continue."""
     from edgetl.cli.terminal import TerminalReporter
     from edgetl.runs.folder import RunFolder
     from edgetl.runs.processes import launched
     from edgetl.runs.reporter import Reporter
 
-    reporter = TerminalReporter() if launched().first else Reporter()
+    reporter = TerminalReporter() if launched().first and not quiet else Reporter()
     try:
         yield reporter
-    except ProofFailed:
+    except (ProofFailed, ProofUndecided):
         show(RunFolder.open(place), json)
         raise
     except KeyboardInterrupt:
@@ -47,6 +47,7 @@ def session(place: Path, json: bool) -> "Iterator[Reporter]":
 
 def show(folder: "RunFolder", json: bool, *, report: str | None = None) -> None:
     """Show a run's results, or one stage's report."""
+    from edgetl.cli.answers import answer_of
     from edgetl.cli.results import print_explanation, print_run
     from edgetl.cli.terminal import print_json
     from edgetl.runs.processes import launched
@@ -56,9 +57,9 @@ def show(folder: "RunFolder", json: bool, *, report: str | None = None) -> None:
     if report and json:
         print_json({"run": str(folder.path), **folder.read_json(report)})
     elif report:
-        print_explanation(folder.read_json(report))
+        print_explanation(folder, folder.read_json(report))
     elif json:
-        print_json({"run": str(folder.path), "metrics": folder.manifest["metrics"]})
+        print_json(answer_of(folder))
     else:
         print_run(folder)
 
@@ -91,7 +92,7 @@ def show_rate(asked: "Recipe", place: Path, json: bool, force: bool) -> None:
     from edgetl.chain.finding import RATES_PLOT, run_find_rate
     from edgetl.cli.terminal import print_json
 
-    with session(place, json) as reporter:
+    with session(place, json=json) as reporter:
         found = run_find_rate(asked, place, reporter, force=force)
     if json:
         print_json({"run": str(place), **found})

@@ -4,20 +4,23 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from edgetl.runs.reporter import Advance, Reporter
 
-__all__ = ["TerminalReporter", "print_json", "print_table"]
+__all__ = ["TerminalReporter", "plain", "print_json", "print_table"]
 
 _SECONDS_BETWEEN_LINES = 10.0
-_WHOLE = 20
+_GAP = 2
+_WHOLE = 40
 """Letters of the longest word that is not broken where a table is too wide."""
 
 
@@ -34,7 +37,7 @@ class TerminalReporter(Reporter):
         self._console.file.close()
 
     def say(self, text: str) -> None:
-        self._console.print(text, style="dim", markup=False)
+        self._console.print(plain(text), style="dim", markup=False)
 
     @contextmanager
     def track(self, title: str, total: int) -> Iterator[Advance]:
@@ -50,7 +53,7 @@ class TerminalReporter(Reporter):
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
         with Progress(*columns, *times, console=self._console, transient=True) as progress:
             task = progress.add_task(title, total=total, note="")
-            yield lambda steps, note: progress.update(task, advance=steps, note=note)
+            yield lambda steps, note: progress.update(task, advance=steps, note=plain(note))
 
     def _lines(self, title: str, total: int) -> Advance:
         done, shown_at = 0, time.monotonic()
@@ -60,9 +63,18 @@ class TerminalReporter(Reporter):
             done += steps
             if time.monotonic() - shown_at > _SECONDS_BETWEEN_LINES:
                 shown_at = time.monotonic()
-                self._console.print(f"{title}: {done} of {total} {note}", markup=False)
+                self._console.print(plain(f"{title}: {done} of {total} {note}"), markup=False)
 
         return advance
+
+
+def plain(text: str) -> str:
+    """A text in which nothing steers a terminal: a name may hold escape sequences, and bytes that are no text."""
+    return "".join(c.encode("unicode_escape").decode() if _steers(c) else c for c in text)
+
+
+def _steers(letter: str) -> bool:
+    return unicodedata.category(letter).startswith("C") and letter != "\n"
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -78,20 +90,52 @@ def print_table(columns: list[str], rows: list[list[str]], *, widest: int | None
         rows: A text for each column.
         widest: Letters that a line may have at most; None for as many as the terminal has.
     """
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for number, column in enumerate(columns):
-        cells = [row[number] for row in rows]
-        numeric = bool(rows) and all(map(_is_number, cells))
-        whole = all(len(cell) <= _WHOLE and " " not in cell for cell in cells)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
-    for row in rows:
-        table.add_row(*row)
     console = Console(highlight=False)
     if widest:
         # A log has no width of its own, for which Rich would take 80.
         has_width = console.is_terminal or "COLUMNS" in os.environ
         console.width = min(widest, console.width) if has_width else widest
-    console.print(table)
+    rows = [[plain(cell) for cell in row] for row in rows]
+    fits = sum(_narrowest(*column) + _GAP for column in zip(columns, *rows, strict=True)) - _GAP <= console.width
+    if fits:
+        console.print(_table(columns, rows))
+    else:
+        _print_cards(console, columns, rows)
+
+
+def _table(columns: list[str], rows: list[list[str]]) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        cells = [row[number] for row in rows]
+        numeric = bool(rows) and all(map(_is_number, cells))
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(
+            column, justify=justify, overflow="fold", no_wrap=_is_whole(cells), min_width=_narrowest(column)
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _print_cards(console: Console, columns: list[str], rows: list[list[str]]) -> None:
+    """Write rows below each other, where beside each other not even their titles would fit."""
+    titles = [" ".join(column.split()) for column in columns]
+    wide = max(map(len, titles))
+    for row in rows:
+        console.print(Text(row[0], style="bold"))
+        for title, cell in list(zip(titles, row, strict=True))[1:]:
+            if cell:
+                console.print(Text(f"  {title.ljust(wide)}  {cell}"))
+
+
+def _narrowest(column: str, *cells: str) -> int:
+    """Letters that a column needs, so that no word of its title and no short cell is broken."""
+    whole = cells if _is_whole(cells) else ()
+    return max(map(len, [*column.split(), *whole, ""]))
+
+
+def _is_whole(cells: Sequence[str]) -> bool:
+    return all(len(cell) <= _WHOLE and " " not in cell for cell in cells)
 
 
 def _is_number(text: str) -> bool:

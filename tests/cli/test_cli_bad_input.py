@@ -107,7 +107,7 @@ def test_weights_that_cannot_be_had_name_both_ways_out(edgetl_process, stripes, 
 def test_a_run_folder_that_is_not_there_is_not_looked_for_as_a_model(edgetl, stripes):
     done = edgetl("distill", "--data", stripes, "--teacher", "runs/nothing", "--student", "test_resnet")
     assert done.returncode == 2
-    assert done.stderr.strip() == "edgetl: runs/nothing: no run folder is there. 'edgetl finetune' makes one"
+    assert done.stderr.splitlines()[-1] == "edgetl: runs/nothing: no run folder is there. 'edgetl finetune' makes one"
 
 
 def test_a_typo_in_the_student_is_found_before_a_changed_teacher_is_trained(refused, run_copy, stripes):

@@ -26,7 +26,7 @@ def test_a_run_leaves_everything_that_a_user_is_promised(finished_run):
     results = ["verify.json", "bench.json", "report.html", "pareto.png"]
     missing = [name for name in ARTIFACTS + beside + results if not (finished_run / name).is_file()]
     assert missing == []
-    assert [path.name for path in finished_run.iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in finished_run.iterdir() if path.name.startswith(".")] == [".quantized"]
 
 
 def test_the_manifest_has_the_hash_of_every_file_and_where_it_came_from(finished_run):
@@ -105,8 +105,8 @@ def test_a_file_that_was_changed_fails_the_proof_and_loses_its_times(edgetl, run
     done = edgetl("verify", run_copy)
     assert done.returncode == 1
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("model.")}
-    assert rows["model.w8a8.onnx"] == ["FAILED"], "neither its accuracy nor another file's time"
-    assert rows["model.fp32.onnx"][-1] == "proven"
+    assert rows["model.w8a8.onnx"] == ["DIFFERS"], "neither its accuracy nor another file's time"
+    assert rows["model.fp32.onnx"][-1] == "equal"
     assert done.stderr.splitlines()[-1] == (
         f"edgetl: {run_copy}: model.w8a8.onnx: model.w8a8.onnx is not what the quantize stage wrote"
     )

@@ -8,8 +8,8 @@ import pytest
 from shell import quick
 
 VERBS = (
-    "", "run", "distill", "finetune", "export", "quantize", "verify", "bench", "explain", "report", "targets", "doctor",
-    "init",
+    "", "run", "distill", "finetune", "predict", "export", "quantize", "verify", "bench", "explain", "report", "runs",
+    "targets", "doctor", "init",
 )  # fmt: skip
 UNEQUAL = ("machine", "versions", "library_seconds", "fastest")
 """What another machine answers in other words: the fastest file, too, is a measurement."""
