@@ -2,19 +2,24 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from edgetl.report.palette import LIGHT
 
-__all__ = ["house_style", "inline_svg", "new_figure", "save_png"]
+__all__ = ["house_style", "inline_svg", "new_figure", "row_axes", "rows_height", "save_png"]
+
+_ROW_INCHES, _FRAME_INCHES = 0.24, 0.75
+_NAME_LETTERS = 44
+_LETTER_INCHES = 0.068
 
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
@@ -118,3 +123,22 @@ def _adapt(element: ElementTree.Element, name: str) -> None:
         if value := element.get(attribute):
             value = _REFERENCE.sub(rf"url(#{name}-\1)", value)
             element.set(attribute, _COLOUR.sub(lambda found: _ROLES.get(found[0], found[0]), value))
+
+
+def rows_height(count: int) -> float:
+    """Height of a figure with so many rows, in inches."""
+    return _FRAME_INCHES + _ROW_INCHES * count
+
+
+def row_axes(names: Sequence[str], size_inches: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Make a figure, and axes with one named row for each name, from the top."""
+    width, height = size_inches
+    figure = new_figure(width, height)
+    short = [name if len(name) <= _NAME_LETTERS else f"…{name[1 - _NAME_LETTERS :]}" for name in names]
+    axes = figure.add_subplot()
+    left = min(max(map(len, short), default=0) * _LETTER_INCHES + 0.15, width / 2)
+    figure.subplots_adjust(left=left / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.12 / height)
+    axes.set_yticks(range(len(short)), short)
+    axes.set_ylim(len(short) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    return figure, axes

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from edgetl.report.drawing import new_figure
+from edgetl.report.drawing import new_figure, row_axes
 from edgetl.report.labels import Box, Placed, place_labels
 from edgetl.report.palette import FORMAT_COLOURS, LIGHT
 from edgetl.report.pareto import pareto_front
 
-__all__ = ["PlotPoint", "accuracy_latency_figure", "front_of", "point_id"]
+__all__ = ["PlotPoint", "accuracy_latency_figure", "front_of", "latency_figure", "point_id"]
 
 _MARKERS = {"fp32": "o", "w8a8": "D", "fp16": "s", "w8": "^", "dynamic": "v"}
 _LEAST_SPAN_PERCENT = 1.0
@@ -77,6 +77,26 @@ def accuracy_latency_figure(
     figure.legend(
         handles=_legend(points), loc="upper left", ncol=columns, borderaxespad=0.4, handletextpad=0.5, columnspacing=1.6
     )
+    return figure
+
+
+def latency_figure(points: Sequence[PlotPoint], size_inches: tuple[float, float]) -> Figure:
+    """Draw the median latency in milliseconds alone, the fastest artifact first.
+
+    Args:
+        points: At least one artifact; all have the same accuracy.
+        size_inches: Width and height.
+    """
+    order = sorted(range(len(points)), key=lambda i: points[i].p50_ms)
+    figure, axes = row_axes([points[i].name for i in order], size_inches)
+    for row, index in enumerate(order):
+        point, colour = points[index], FORMAT_COLOURS[points[index].format]
+        face = colour if point.passed else LIGHT["card"]
+        axes.barh(row, point.p50_ms, height=0.62, color=face, edgecolor=colour, gid=point_id(index))
+        axes.plot([point.p50_low_ms, point.p50_high_ms], [row, row], color=LIGHT["ink"], linewidth=1.2)
+        axes.annotate(f"{point.p50_ms:.3g}", (point.p50_high_ms, row), (5, 0), textcoords="offset points", va="center")
+    axes.set_xlim(0, 1.12 * max(point.p50_high_ms for point in points))
+    axes.set_xlabel("Median latency of one image, ms")
     return figure
 
 

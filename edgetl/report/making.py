@@ -76,10 +76,14 @@ def _flat(data: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _fact(name: str, value: Any) -> Fact:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = ", ".join(map(_plain, value)) if isinstance(value, list) else _plain(value)
     if _SHA256.fullmatch(text):
         return Fact(name, text[:12], text)
     return Fact(name, PurePath(text).name if name.endswith((".run", ".weights")) else text)
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def pruning(report: dict[str, Any]) -> str:
@@ -125,10 +129,18 @@ def versions_of(manifest: dict[str, Any]) -> dict[str, str]:
 def recipe_made_from(folder: RunFolder) -> Recipe:
     """The recipe that the run's stages were made from, even if a different one was asked for since.
 
+    Of what lies elsewhere on the disk, it has the name alone: a page is sent to others.
+
     Raises:
         ConfigError: A stage's record holds what no recipe can.
     """
-    return build(Recipe, folder.recipe_values(), "")
+    return build(Recipe, _without_places(folder.recipe_values()), "")
+
+
+def _without_places(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_places(each) for key, each in value.items()}
+    return PurePath(value).name if isinstance(value, str) and PurePath(value).is_absolute() else value
 
 
 def last_finished(manifest: dict[str, Any]) -> str:

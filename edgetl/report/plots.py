@@ -8,9 +8,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from edgetl.report.curves import training_figure
-from edgetl.report.drawing import house_style, inline_svg, save_png
-from edgetl.report.figures import PlotPoint, accuracy_latency_figure, front_of, point_id
-from edgetl.report.quantization import ladder_figure, ladder_height, sensitivity_figure, sensitivity_height
+from edgetl.report.drawing import house_style, inline_svg, rows_height, save_png
+from edgetl.report.figures import PlotPoint, accuracy_latency_figure, front_of, latency_figure, point_id
+from edgetl.report.quantization import LARGEST_CHART, ladder_figure, sensitivity_figure
 from edgetl.report.rows import Row, short_names
 from edgetl.report.sources import Sources
 from edgetl.report.words import accuracy, milliseconds
@@ -39,6 +39,9 @@ class Plots:
     pareto: Plot | None
     """None without both accuracies and latencies."""
 
+    is_level: bool
+    """Whether all files are as accurate, so that it shows latency alone."""
+
     front: tuple[str, ...]
     """Files on the Pareto front, fastest first."""
 
@@ -62,6 +65,7 @@ def draw_plots(sources: Sources, rows: Sequence[Row], png: Path) -> Plots:
     with house_style():
         return Plots(
             pareto=_pareto(points, verify, png) if points and verify else None,
+            is_level=_are_level(points),
             front=tuple(drawn[i].file for i in front_of(points)),
             training=_training(trained) if sources.student_epochs else None,
             ladder=_ladder(sources.quantize) if sources.quantize else None,
@@ -70,12 +74,25 @@ def draw_plots(sources: Sources, rows: Sequence[Row], png: Path) -> Plots:
 
 
 def _pareto(points: Sequence[PlotPoint], verify: dict[str, Any], png: Path) -> Plot:
+    tooltips = {point_id(i): _tooltip(point, verify["test_images"]) for i, point in enumerate(points)}
+    if _are_level(points):
+        height = rows_height(len(points))
+        sizes, description = ((_WIDE_ROWS, height), (_NARROW_ROWS, height)), "Latency of every artifact"
+    else:
+        sizes, description = (_WIDE_PARETO, _NARROW_PARETO), "Accuracy against latency of every artifact"
+
     def draw(size: _Size) -> Figure:
+        if _are_level(points):
+            return latency_figure(points, size)
         return accuracy_latency_figure(points, verify["reference"]["top1"], size)
 
-    save_png(draw(_WIDE_PARETO), png)
-    tooltips = {point_id(i): _tooltip(point, verify["test_images"]) for i, point in enumerate(points)}
-    return _both(draw, (_WIDE_PARETO, _NARROW_PARETO), "pareto", "Accuracy against latency of every artifact", tooltips)
+    save_png(draw(sizes[0]), png)
+    return _both(draw, sizes, "pareto", description, tooltips)
+
+
+def _are_level(points: Sequence[PlotPoint]) -> bool:
+    """Whether all are as accurate, so that only latency tells them apart."""
+    return len(points) > 1 and len({point.top1 for point in points}) == 1
 
 
 def _training(curves: dict[str, list[dict[str, Any]]]) -> Plot:
@@ -91,7 +108,7 @@ def _ladder(receipt: dict[str, Any]) -> Plot | None:
     attempts = [each for each in receipt["attempts"] if each["measured"]]
     if not attempts:
         return None
-    height = ladder_height(attempts)
+    height = rows_height(len(attempts))
 
     def draw(size: _Size) -> Figure:
         return ladder_figure(attempts, receipt["limits"]["max_flips"], size)
@@ -104,7 +121,7 @@ def _sensitivity(receipt: dict[str, Any]) -> Plot | None:
     units = receipt["sensitivity"]
     if not units:
         return None
-    height = sensitivity_height(units)
+    height = rows_height(min(len(units), LARGEST_CHART))
 
     def draw(size: _Size) -> Figure:
         return sensitivity_figure(units, size)

@@ -51,6 +51,26 @@ def test_the_page_says_what_the_run_folder_says(make_run, page_of):
     assert "learning_rate" not in text, "no stage of this run has read it"
 
 
+def test_the_meaning_of_a_column_can_be_read_without_a_mouse(make_run, page_of):
+    page = page_of(make_run())
+    assert "<summary>What the columns mean</summary>" in page
+    assert "Loss of top-1 against PyTorch, in percentage points" in readable(page)
+    assert not [a for tag, a in Elements(page).found if tag == "th" and "title" in a]
+
+
+def test_where_all_are_as_accurate_latency_alone_is_drawn(make_run, page_of):
+    def level(data):
+        for each in data["artifacts"]:
+            each["top1"] = 0.9
+
+    run = make_run()
+    assert "<h2>Accuracy against latency</h2>" in readable(page_of(run))
+    text = readable(page_of(rewrite(run, "verify.json", level)))
+    assert "<h2>Latency</h2>" in text
+    assert "All artifacts have the same top-1" in text
+    assert "On the front:" not in text
+
+
 def test_an_accuracy_on_few_images_has_its_interval_wherever_it_is_written(make_run, page_of):
     text = readable(page_of(make_run()))
     for words in (
@@ -126,7 +146,7 @@ def test_the_file_to_ship_is_the_headline(make_run, page_of):
         ("verify.json", "Nothing has been proven yet. Run: edgetl verify run"),
         ("metrics.jsonl", "Nothing was trained in this run. Run: edgetl distill"),
         ("predictions.npz", "There are no predictions yet. Run: edgetl verify run"),
-        ("images/3.png", "3.png: is gone since this run read it."),
+        ("images/3.png", "3.png: is gone since this run read it,"),
     ],
 )
 def test_what_is_missing_is_said_and_not_made_up(make_run, page_of, missing, sentence):
