@@ -213,7 +213,7 @@ def _write_images(path: Path, labels: tuple[str, ...]) -> None:
         Image.fromarray(np.full((8, 8, 3), 20 * number, np.uint8)).save(file)
         samples.append(Sample(file.name, number % 2, "test", sha256_of(file)))
     index = ImageIndex(path / "images", labels, tuple(samples), unreadable={}, median_side=8)
-    (path / "data.json").write_text(json.dumps(index.to_dict()), encoding="utf-8")
+    (path / "data.json").write_text(json.dumps(index.to_dict(path)), encoding="utf-8")
     reference_NK = np.full((IMAGES, len(labels)), 0.125 / (len(labels) - 1), np.float32)
     reference_NK[range(IMAGES), [n % 2 for n in range(IMAGES)]] = 0.875
     reference_NK[3] = reference_NK[2]

@@ -22,7 +22,7 @@ def test_a_run_is_opened_and_its_files_answer(finished_run):
     run = edgetl.open_run(str(finished_run))
     index = run.read_json("data.json")
     sample = next(each for each in index["samples"] if each["split"] == "test")
-    file = f"{index['root']}/{sample['path']}"
+    file = run.path / index["root"] / sample["path"]
     artifact = next(each for each in run.artifacts() if each.precision == "w8a8")
     model = edgetl.Model.open(run.path / artifact.file)
     found = model.predict(file)

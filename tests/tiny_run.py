@@ -32,7 +32,7 @@ def context(place: Path, artifacts: list[tuple[str, str, dict[str, Any]]]) -> St
     run = place / "run"
     run.mkdir()
     index = _index(place / "images")
-    (run / "data.json").write_text(json.dumps(index.to_dict()), encoding="utf-8")
+    (run / "data.json").write_text(json.dumps(index.to_dict(run)), encoding="utf-8")
     built = [_artifact(run, *each) for each in artifacts]
     stages = {"data": {"files": ["data.json"]}}
     for stage, chosen in (

@@ -4,6 +4,7 @@ A stage is skipped if the hash of everything that determines its results is unch
 """
 
 import errno
+import sys
 import time
 from collections.abc import Container, Sequence
 from contextlib import ExitStack
@@ -161,6 +162,7 @@ def _make(stage: Stage, setting: Setting, context: StageContext) -> dict[str, An
                 "recipe": values_of(setting.planned.recipe, stage.recipe),
                 "versions": versions(extras_of(stage, setting.formats)),
                 "machine": context.device.facts(),
+                "threads": _threads(),
             }
             facts = {**_facts(setting.planned), **result.facts}
             folder.keep(stage.name, partial, record, facts, readers=readers_of(stage.name), lasting=lasting())
@@ -169,6 +171,12 @@ def _make(stage: Stage, setting: Setting, context: StageContext) -> dict[str, An
             raise fault from cause
         raise
     return record
+
+
+def _threads() -> int | None:
+    """Threads that PyTorch computed with, if it did: they decide the order of sums, and so the last bits."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
 
 
 def _facts(planned: PlannedRun) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -121,7 +121,10 @@ class ImageIndex:
         if path.is_file():
             return path
         gone = path if self.root.is_dir() else self.root
-        raise DataError(f"{gone}: is gone since this run read it. Put it back, or start a run on the data as it is now")
+        raise DataError(
+            f"{gone}: is gone since this run read it, unless the run was moved without its images. Put it back, or"
+            " start a run on the data as it is now"
+        )
 
     def _leads_out(self, path: str) -> bool:
         """Whether a path leaves the root, other than by a folder of a class or split that is a link."""
@@ -133,20 +136,28 @@ class ImageIndex:
         target = Path(os.path.realpath(self.root / path))
         return not any(target.is_relative_to(home) for home in homes)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain JSON types. The embedded set is stored by name, so that the run opens on any machine."""
+    def to_dict(self, at: Path) -> dict[str, Any]:
+        """Everything, as plain JSON types; the embedded set is stored by name, so that the run opens on any machine.
+
+        Args:
+            at: The run's folder, from which all places are told: a run and its images can move together, and whoever
+                gets a run does not learn where its maker keeps things.
+        """
         return {
             "schema_version": INDEX_SCHEMA,
-            "root": DIGITS if self.root == digits_place() else str(self.root),
+            "root": DIGITS if self.root == digits_place() else os.path.relpath(self.root, at.resolve()),
             "labels": list(self.labels),
             "median_side": self.median_side,
             "unreadable": self.unreadable,
-            "samples": [asdict(sample) for sample in self.samples],
+            "samples": [asdict(sample) | {"path": self._told(sample)} for sample in self.samples],
         }
 
+    def _told(self, sample: Sample) -> str:
+        return os.path.relpath(sample.path, self.root) if Path(sample.path).is_absolute() else sample.path
+
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "ImageIndex":
-        """Read what `to_dict` wrote; the embedded set is made again where it is missing.
+    def from_dict(cls, data: dict[str, Any], at: Path) -> "ImageIndex":
+        """Read what `to_dict` wrote for a run's folder; the embedded set is made again where it is missing.
 
         Raises:
             ValueError: It was written by a newer edgetl, or is damaged.
@@ -156,13 +167,24 @@ class ImageIndex:
             raise ValueError(f"schema version {version} is newer than {INDEX_SCHEMA}")
         if problem := problem_in(_Index, data):
             raise ValueError(f"a field is missing or wrong: {problem}")
+        root = digits_folder() if data["root"] == DIGITS else _place(at.resolve(), data["root"])
         return cls(
-            root=digits_folder() if data["root"] == DIGITS else Path(data["root"]),
+            root=root,
             labels=tuple(data["labels"]),
-            samples=tuple(Sample(**sample) for sample in data["samples"]),
+            samples=tuple(_sample(root, each) for each in data["samples"]),
             unreadable=dict(data["unreadable"]),
             median_side=data["median_side"],
         )
+
+
+def _place(start: Path, told: str) -> Path:
+    return Path(os.path.normpath(start / told))
+
+
+def _sample(root: Path, told: dict[str, Any]) -> Sample:
+    """An image as it was told; an unlabelled one lies anywhere."""
+    sample = Sample(**told)
+    return replace(sample, path=str(_place(root, sample.path))) if sample.split == "unlabelled" else sample
 
 
 def read_index(folder: RunFolder) -> ImageIndex:
@@ -173,6 +195,6 @@ def read_index(folder: RunFolder) -> ImageIndex:
     """
     file = folder.file(INDEX_FILE)
     try:
-        return ImageIndex.from_dict(json.loads(file.read_bytes()))
+        return ImageIndex.from_dict(json.loads(file.read_bytes()), folder.path)
     except (ValueError, AttributeError) as cause:
         raise RunFolderError(f"{file}: cannot be used ({cause}). Run again with another --out") from cause

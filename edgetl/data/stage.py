@@ -47,7 +47,7 @@ def run(context: StageContext, preprocessing: Preprocessing) -> StageResult:
         if teachers
         else decide_contract(index, recipe, preprocessing)
     )
-    write_json(context.out / INDEX_FILE, index.to_dict())
+    write_json(context.out / INDEX_FILE, index.to_dict(context.folder.path))
     (context.out / LABELS_FILE).write_text("".join(f"{label}\n" for label in index.labels), encoding="utf-8")
     counts = {f"{split}_images": len(index.split(split)) for split in ("train", "val", "test", "unlabelled")}
     return StageResult(

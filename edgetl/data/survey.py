@@ -41,7 +41,7 @@ def _probe_missing(listing: Listing, entries: dict[str, tuple[Stamp, Probe]], re
     memory = DecodingMemory()
     pool = ThreadPoolExecutor(min(_MAX_THREADS, machine()["cores"]))
     try:
-        with reporter.track("check images", len(listing.files)) as advance:
+        with reporter.track("Check images", len(listing.files), even=True) as advance:
             advance(len(entries), "")
             results = pool.map(lambda file: _look(listing.root, file, memory), missing)
             for file, entry in zip(missing, results, strict=True):

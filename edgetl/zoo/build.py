@@ -136,7 +136,7 @@ def build_classifier(
     is_new = units > 0 and not (path and _own_entry(path, model).get("head_units") == units)
     first = replace(spec, head_units=0) if is_new else spec
     net = _create_for_training(config, first, pretrained=config.weights == "default")
-    origin: dict[str, Any] = {"weights": config.weights}
+    origin: dict[str, Any] = {"weights": path.name if path else config.weights}
     pruned = _pruned(path, model) if path else {}
     if path and pruned:
         take_widths(net, file_state(net, path), num_classes)

@@ -15,7 +15,7 @@ from edgetl.runs.reporter import Reporter
 
 
 def written(index, folder, **changes):
-    (folder / "data.json").write_text(json.dumps(index.to_dict() | changes))
+    (folder / "data.json").write_text(json.dumps(index.to_dict(folder) | changes))
     return small_run.run_of(folder)
 
 
@@ -41,14 +41,17 @@ def test_names_that_are_no_text_come_back_as_they_were(pets, open_folder, run):
 def test_a_removed_file_and_a_moved_folder_are_named_with_the_cure(pets, open_folder):
     index = open_folder(pets)
     (pets / index.samples[3].path).unlink()
-    cure = "Put it back, or start a run on the data as it is now"
+    cure = (
+        "is gone since this run read it, unless the run was moved without its images. Put it back, or start a run on"
+        " the data as it is now"
+    )
     with pytest.raises(DataError) as caught:
         index.file(index.samples[3])
-    assert str(caught.value) == f"{pets / index.samples[3].path}: is gone since this run read it. {cure}"
+    assert str(caught.value) == f"{pets / index.samples[3].path}: {cure}"
     pets.rename(pets.with_name("elsewhere"))
     with pytest.raises(DataError) as caught:
         index.file(index.samples[0])
-    assert str(caught.value) == f"{pets}: is gone since this run read it. {cure}"
+    assert str(caught.value) == f"{pets}: {cure}"
 
 
 def test_a_run_on_the_embedded_set_opens_where_the_set_was_never_made(digits, run, tmp_path, monkeypatch):
@@ -81,9 +84,13 @@ def test_what_is_no_index_is_refused(run, content):
         read_index(small_run.run_of(run))
 
 
-def test_from_dict_undoes_to_dict(pets, open_folder):
+def test_a_run_and_its_images_move_together(pets, open_folder, tmp_path):
     index = open_folder(pets)
-    assert ImageIndex.from_dict(json.loads(json.dumps(index.to_dict()))) == index
+    told = json.dumps(index.to_dict(tmp_path / "runs" / "one"))
+    assert str(tmp_path) not in told
+    assert ImageIndex.from_dict(json.loads(told), tmp_path / "runs" / "one") == index
+    moved = ImageIndex.from_dict(json.loads(told), tmp_path / "away" / "runs" / "one")
+    assert moved.root == tmp_path / "away" / pets.relative_to(tmp_path)
 
 
 def test_reading_an_index_needs_no_library_for_training():

@@ -44,7 +44,7 @@ def test_a_class_folder_may_be_a_link(pets, open_folder, tmp_path):
     index = open_folder(pets)
     assert index.labels == ("cat", "dog")
     assert all(index.file(sample).is_file() for sample in index.samples)
-    assert ImageIndex.from_dict(index.to_dict()) == index
+    assert ImageIndex.from_dict(index.to_dict(tmp_path), tmp_path) == index
 
 
 def test_a_split_folder_may_be_a_link(paint, open_folder, tmp_path):

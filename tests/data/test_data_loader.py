@@ -186,7 +186,7 @@ def test_a_file_that_is_gone_or_changed_is_named_in_one_line(large_index, worker
     file.unlink()
     with pytest.raises(DataError) as caught:
         train(large_index, workers=workers)
-    assert str(caught.value).startswith(f"{file}: is gone since this run read it.")
+    assert str(caught.value).startswith(f"{file}: is gone since this run read it,")
     assert "\n" not in str(caught.value)
 
 

@@ -164,7 +164,7 @@ def test_a_teacher_that_learned_from_this_runs_test_images_without_labels_is_ref
     index = read_index(teacher)
     place = tmp_path / "teacher" / "data.json"
     seen = [replace(sample, split="unlabelled") for sample in index.split("test")]
-    place.write_text(json.dumps(replace(index, samples=(*index.samples, *seen)).to_dict()))
+    place.write_text(json.dumps(replace(index, samples=(*index.samples, *seen)).to_dict(place.parent)))
     taught = small_run.run_of(teacher.path, {"data": {"files": [place.name]}}, contract=teacher.manifest["contract"])
     with pytest.raises(DataError, match="the teacher was trained on 3 of this run's test images"):
         stage(recipe_for(pets), teachers=[taught])

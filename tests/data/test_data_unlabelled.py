@@ -37,7 +37,7 @@ def test_every_image_below_the_folder_is_found(heap, index):
 
 def test_the_index_keeps_them_apart(heap, index):
     whole = ImageIndex(index.root, index.labels, (*index.samples, *find(heap, index)), {}, index.median_side)
-    again = ImageIndex.from_dict(whole.to_dict())
+    again = ImageIndex.from_dict(whole.to_dict(heap), heap)
     assert len(again.split("unlabelled")) == 7
     assert again.split("train") == index.split("train")
 

@@ -90,7 +90,7 @@ def test_a_teacher_tested_on_other_images_is_tested_on_the_students(painter, dis
     moved = tmp_path / "teacher"
     shutil.copytree(painter.path, moved)
     index = moved / "data.json"
-    index.write_text(json.dumps(others.to_dict()))
+    index.write_text(json.dumps(others.to_dict(moved)))
     manifest = json.loads((moved / "manifest.json").read_text())
     manifest["files"]["data.json"] |= {"sha256": sha256_of(index), "bytes": index.stat().st_size}
     manifest["metrics"]["finetune"]["test_top1"] = 0.123
