@@ -34,7 +34,7 @@ def run(context: StageContext) -> StageResult:
         raise DamagedFile(f"{context.folder.path}: {'; '.join(damaged.values())}. Export again")
     entries = []
     images = read_index(context.folder).spread("test", TIMED_IMAGES)
-    with context.reporter.track("Bench", len(artifacts) - len(damaged)) as advance:
+    with context.reporter.track("Bench", len(artifacts) - len(damaged), even=True) as advance:
         for artifact in artifacts:
             if artifact.file not in damaged:
                 entries.append(_measure(context, artifact, images))

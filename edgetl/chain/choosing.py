@@ -151,6 +151,6 @@ class _Quiet(Reporter):
         self._reporter = reporter
 
     @contextmanager
-    def track(self, title: str, total: int) -> Iterator[Advance]:
-        with self._reporter.track(title, total) as advance:
+    def track(self, title: str, total: int, *, even: bool = False) -> Iterator[Advance]:
+        with self._reporter.track(title, total, even=even) as advance:
             yield advance

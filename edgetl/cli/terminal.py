@@ -15,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from edgetl.runs.reporter import Advance, Reporter
+from edgetl.runs.words import duration
 
 __all__ = ["TerminalReporter", "plain", "print_json", "print_table"]
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_TO_JUDGE_BY = 2.0
 _GAP = 2
 _WHOLE = 40
 """Letters of the longest word that is not broken where a table is too wide."""
@@ -40,9 +42,9 @@ class TerminalReporter(Reporter):
         self._console.print(plain(text), style="dim", markup=False)
 
     @contextmanager
-    def track(self, title: str, total: int) -> Iterator[Advance]:
+    def track(self, title: str, total: int, *, even: bool = False) -> Iterator[Advance]:
         if not self._console.is_terminal or os.environ.get("CI"):
-            yield self._lines(title, total)
+            yield self._lines(title, total, even)
             return
         columns = (
             TextColumn("{task.description}"),
@@ -55,15 +57,25 @@ class TerminalReporter(Reporter):
             task = progress.add_task(title, total=total, note="")
             yield lambda steps, note: progress.update(task, advance=steps, note=plain(note))
 
-    def _lines(self, title: str, total: int) -> Advance:
-        done, shown_at = 0, time.monotonic()
+    def _lines(self, title: str, total: int, even: bool) -> Advance:
+        start = shown_at = time.monotonic()
+        done, foretold = 0, not even
+        first: tuple[float, int] | None = None
+        """When and where it was at first: what was made before, or a step that also loaded what all need."""
 
         def advance(steps: int, note: str) -> None:
-            nonlocal done, shown_at
-            done += steps
-            if time.monotonic() - shown_at > _SECONDS_BETWEEN_LINES:
-                shown_at = time.monotonic()
-                self._console.print(plain(f"{title}: {done} of {total} {note}"), markup=False)
+            nonlocal done, shown_at, foretold, first
+            done, now = done + steps, time.monotonic()
+            first = first or (now, done)
+            left_s = (now - first[0]) * (total - done) / (done - first[1]) if done > first[1] else None
+            if not foretold and left_s is not None and now - start > _SECONDS_TO_JUDGE_BY:
+                foretold, shown_at = True, now
+                if (all_s := now - start + left_s) >= _SECONDS_BETWEEN_LINES:
+                    self.expect(all_s)
+            elif now - shown_at > _SECONDS_BETWEEN_LINES:
+                shown_at = now
+                left = f", about {duration(left_s)} left" if left_s else ""
+                self._console.print(plain(f"{title}: {done} of {total} {note}".rstrip() + left), markup=False)
 
         return advance
 

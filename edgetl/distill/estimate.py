@@ -32,7 +32,7 @@ def say_what_to_expect(lesson: Lesson, student: Classifier, *, students: int = 1
         )
     trained = "student" if students == 1 else f"{students} students"
     parts = f"teacher's answers {duration(answers_s)}, {trained} {duration(students * student_s)}"
-    context.reporter.say(f"Expected time: {duration(answers_s + students * student_s)} ({parts}).")
+    context.reporter.expect(answers_s + students * student_s, f" ({parts})")
 
 
 def _answers_seconds(lesson: Lesson, decoding_s: float) -> float:

@@ -53,7 +53,7 @@ def run(context: StageContext) -> StageResult:
     """
     pairs = _pairs(context)
     images, formats = read_index(context.folder).spread("test", TIMED_IMAGES), []
-    with context.reporter.track("Explain", len(pairs)) as advance:
+    with context.reporter.track("Explain", len(pairs), even=True) as advance:
         for before, after in pairs:
             formats.append(_explain(context, before, after, images))
             advance(1, after.file)

@@ -3,7 +3,9 @@
 from pathlib import Path
 from tempfile import gettempdir
 
+from edgetl.export.estimate import conversion_seconds
 from edgetl.export.formats import SUFFIX, chosen_formats
+from edgetl.export.tracing import traced
 from edgetl.export.writing import write_artifact
 from edgetl.runs.artifact import EXACT, Artifact
 from edgetl.runs.disk import check_room
@@ -30,13 +32,18 @@ def run(context: StageContext) -> StageResult:
     weights_bytes = context.folder.file(WEIGHTS_FILE).stat().st_size
     for place in (context.out, Path(gettempdir())):
         check_room(place, _ROOM * weights_bytes)
+    with context.reporter.library("tracing"), quiet():
+        program = traced(deployable, contract)
+        seconds = conversion_seconds(program, formats)
+    context.reporter.expect(seconds)
     artifacts = []
     with context.reporter.track("Exporting", len(formats)) as advance:
         for name in formats:
             file = context.out / f"model.{EXACT}{SUFFIX[name]}"
             advance(0, name)
             with context.reporter.library(f"{name} conversion"), quiet():
-                write_artifact(name, deployable, contract, file, context.target, context.recipe.export.tflite_batch)
+                batch = context.recipe.export.tflite_batch
+                write_artifact(name, deployable, contract, file, context.target, batch, program=program)
             artifacts.append(Artifact.made(file, name, EXACT))
             advance(1, name)
     return StageResult(artifacts=tuple(artifacts))

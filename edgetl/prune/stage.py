@@ -31,7 +31,7 @@ def run(context: StageContext) -> StageResult:
     _say_where(context)
     with TemporaryDirectory(dir=context.out, prefix=".draft-") as folder:
         bench = Workbench(context, Path(folder))
-        with reporter.track("Pruning", MOST_CANDIDATES) as advance:
+        with reporter.track("Pruning", MOST_CANDIDATES, even=True) as advance:
 
             def measure(kept: float) -> Candidate:
                 candidate = bench.measure(kept)

@@ -68,8 +68,11 @@ class Planner:
             part: Which of the calibration images to take.
             change: Changes a copy of the graph, which must still compute the same, before it is planned.
         """
-        key = [settings.to_dict(), [part.start, part.stop, part.step], change.__name__ if change else ""]
-        return self.recall.plan(key, lambda: self._made(settings, advance, part, change))
+        return self.recall.plan(_key(settings, part, change), lambda: self._made(settings, advance, part, change))
+
+    def knows(self, settings: SweepSettings, *, part: slice = slice(None)) -> bool:
+        """Whether that plan was made before."""
+        return self.recall.has_plan(_key(settings, part))
 
     def _made(
         self,
@@ -97,3 +100,9 @@ class Planner:
     def graph_of(self, plan: Plan) -> fx.GraphModule:
         """The graph that a plan belongs to."""
         return self.centred if plan.pixels else self.traced
+
+
+def _key(
+    settings: SweepSettings, part: slice, change: Callable[[fx.GraphModule], object] | None = None
+) -> list[object]:
+    return [settings.to_dict(), [part.start, part.stop, part.step], change.__name__ if change else ""]

@@ -49,6 +49,10 @@ class Recall:
             self._write(file, _plan_bytes(found))
         return found
 
+    def has_plan(self, key: Any) -> bool:
+        """Whether the plan for a key is known; it is not read."""
+        return self._folder is not None and self._file("plan", key, ".safetensors").is_file()
+
     def judgement(self, key: Any, make: Callable[[], Judgement]) -> Judgement:
         """The judgement for a key, made if it is not known."""
         if not self._folder:

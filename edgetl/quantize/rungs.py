@@ -105,7 +105,7 @@ def _equalization(climb: Climb, family: Family) -> Iterator[Draft]:
 
 def _reconstruction(climb: Climb, family: Family) -> Iterator[Draft]:
     """Biases, steps and weights tuned together for the float network's answers."""
-    with climb.reporter.track("Reconstruction", climb.config.reconstruction_steps) as advance:
+    with climb.reporter.track("Reconstruction", climb.config.reconstruction_steps, even=True) as advance:
         steps, seed = climb.config.reconstruction_steps, climb.context.recipe.seed
         plan = family.planner.recall.plan(
             ["reconstruction", digest_of(family.plan), family.width.__name__, steps, seed],

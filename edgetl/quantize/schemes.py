@@ -22,7 +22,7 @@ from edgetl.quantize.widths import Width, full_width
 from edgetl.recipe.fields import Format, Scheme
 from edgetl.runner.contract import Contract
 
-__all__ = ["NOTES", "SchemeWriter", "refusal"]
+__all__ = ["NOTES", "SchemeWriter", "refusal", "sweep_of"]
 
 NOTES: dict[Scheme, str] = {
     "fp16": "weights in half precision",
@@ -72,6 +72,14 @@ def _places(layer: Layer) -> int:
     return places
 
 
+def sweep_of(scheme: Scheme, width: Callable[[Layer], Width], graph: fx.GraphModule) -> tuple[SweepSettings, slice]:
+    """What the plan of `w8` or `dynamic` may choose, and which of the calibration images it takes."""
+    if scheme == "w8":
+        return SweepSettings(full_width, activations="float"), slice(_IMAGES)
+    filters = frozenset(layer.name for layer in layers_of(graph) if layer.is_convolution)
+    return SweepSettings(width, activations="dynamic", in_float=filters), slice(_IMAGES)
+
+
 class SchemeWriter:
     """Writes files in schemes without a ladder; formats that can share a plan do.
 
@@ -98,16 +106,11 @@ class SchemeWriter:
         if scheme == "fp16":
             quantizer.write_half(self._contract, file)
             return ()
-        plan = self._plan(scheme, width if scheme == "dynamic" else full_width)
+        plan = self._plan(scheme, width)
         return quantizer.write(plan, self._contract, file)
 
     def _plan(self, scheme: Scheme, width: Callable[[Layer], Width]) -> Plan:
         if (scheme, width) not in self._plans:
-            filters = (layer.name for layer in layers_of(self._planner.traced) if layer.is_convolution)
-            settings = (
-                SweepSettings(width, activations="dynamic", in_float=frozenset(filters))
-                if scheme == "dynamic"
-                else SweepSettings(width, activations="float")
-            )
-            self._plans[scheme, width] = self._planner.plan(settings, part=slice(_IMAGES))
+            settings, part = sweep_of(scheme, width, self._planner.traced)
+            self._plans[scheme, width] = self._planner.plan(settings, part=part)
         return self._plans[scheme, width]

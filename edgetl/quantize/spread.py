@@ -9,9 +9,13 @@ from edgetl.quantize.plan import Simulation
 from edgetl.quantize.sweep import SweepSettings
 from edgetl.runs.reporter import Reporter
 
-__all__ = ["Spread", "calibration_spread"]
+__all__ = ["THIRDS", "Spread", "calibration_spread"]
 
 _PARTS = 3
+
+THIRDS = tuple(slice(part, None, _PARTS) for part in range(_PARTS))
+"""Of the calibration images."""
+
 _CHANCE_IMAGES = 2.5
 """A difference of one or two answers is within noise."""
 
@@ -54,9 +58,9 @@ def calibration_spread(family: Family, held_out: HeldOut, reporter: Reporter) ->
     planner = family.planner
     settings = SweepSettings(family.width, family.ranges, in_float=family.in_float)
     scores = []
-    with reporter.track("Calibration spread", _PARTS) as advance:
-        for part in range(_PARTS):
-            plan = planner.plan(settings, part=slice(part, None, _PARTS))
+    with reporter.track("Calibration spread", _PARTS, even=True) as advance:
+        for part in THIRDS:
+            plan = planner.plan(settings, part=part)
             scores.append(held_out.score(Simulation(planner.graph_of(plan), plan).predict(held_out.images_NHWC)))
             advance(1, "")
     return Spread(len(planner.images_NHWC) // _PARTS, len(held_out.labels_N), tuple(scores))

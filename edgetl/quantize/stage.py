@@ -1,6 +1,7 @@
 """Write quantized versions of every float artifact of the run, and a receipt."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from edgetl.errors import ConfigError
 from edgetl.export.formats import SUFFIX
 from edgetl.quantize.attempts import Contender, Trials
 from edgetl.quantize.calibration import Calibration, affordable_count, balanced_samples, choose_calibration
+from edgetl.quantize.estimate import planning_seconds
 from edgetl.quantize.family import Family
 from edgetl.quantize.formats import Quantizer, quantizer_for, width_for
 from edgetl.quantize.graph import Layer
@@ -24,8 +26,9 @@ from edgetl.quantize.recall import Recall
 from edgetl.quantize.receipt import Refused, receipt, shortfall
 from edgetl.quantize.rungs import Climb
 from edgetl.quantize.schema import RECEIPT_FILE
-from edgetl.quantize.schemes import NOTES, SchemeWriter, refusal
-from edgetl.quantize.spread import calibration_spread
+from edgetl.quantize.schemes import NOTES, SchemeWriter, refusal, sweep_of
+from edgetl.quantize.spread import THIRDS, calibration_spread
+from edgetl.quantize.sweep import SweepSettings
 from edgetl.quantize.widths import Width
 from edgetl.recipe.fields import FORMATS, Format, Scheme
 from edgetl.runs.artifact import Artifact
@@ -42,6 +45,12 @@ RECALLED = ".quantized"
 """Folder of a run that keeps plans and judgements."""
 
 _BATCH_IMAGES = 64
+_FILE_S = 2.0
+"""Seconds to write a file, start its runtime and time it."""
+
+_SWEPT: tuple[Scheme, ...] = ("w8", "dynamic")
+"""Schemes without a ladder that need a plan."""
+
 _HELD_OUT = 128
 """Validation images in memory: plans are compared by divergence, which needs fewer images than top-1."""
 
@@ -64,7 +73,9 @@ def run(context: StageContext) -> StageResult:
         images_NHWC = context.contract.read(list(calibration.files.values()))
         planner = Planner(deployable, context.contract, images_NHWC, recall)
     asked, refused = _sorted_out(context, tuple(sources), planner)
+    start = time.perf_counter()
     judge, held_out = _judges(context, index, deployable)
+    _say_what_to_expect(context, planner, asked, file_s=_FILE_S + time.perf_counter() - start)
     trials = Trials(judge, Limits.of(context.recipe), context.reporter, recall)
     work = _Work(context, planner, held_out, sources)
     contenders = [work.contender(name, scheme) for scheme, name in asked]
@@ -124,6 +135,22 @@ def _sorted_out(
     return asked, refused
 
 
+def _say_what_to_expect(
+    context: StageContext, planner: Planner, asked: Sequence[tuple[Scheme, Format]], *, file_s: float
+) -> None:
+    """Report how long the first file of each format and scheme will take, if writing and judging one takes `file_s`."""
+    ranges, target = context.recipe.quantize.ranges, context.target
+    wanted = [SweepSettings(width_for(name, target), ranges) for scheme, name in asked if scheme == "w8a8"]
+    sweeps = [(settings, slice(None)) for settings in dict.fromkeys(wanted)]
+    sweeps += [(settings, part) for settings in wanted[:1] for part in THIRDS]
+    others = [sweep_of(scheme, width_for(name, target), planner.traced) for scheme, name in asked if scheme in _SWEPT]
+    sweeps += [each for position, each in enumerate(others) if each not in others[:position]]
+    with context.reporter.library("estimating the time"):
+        plans_s = planning_seconds(planner, sweeps)
+    more = "; each further attempt at a file that loses too much is more" if wanted else ""
+    context.reporter.expect(plans_s + len(asked) * file_s, more)
+
+
 def _record(context: StageContext, calibration: Calibration) -> None:
     images = [{"path": name, "sha256": sha256} for name, sha256 in calibration.sha256s.items()]
     write_json(context.out / "calibration.json", {"images": images})
@@ -136,7 +163,7 @@ def _judges(context: StageContext, index: ImageIndex, deployable: Deployable) ->
     files = [index.file(sample) for sample in samples]
     labels_N = np.array([sample.label for sample in samples], dtype=np.int64)
     parts = []
-    with context.reporter.track("Reference", len(files)) as advance, torch.inference_mode():
+    with context.reporter.track("Reference", len(files), even=True) as advance, torch.inference_mode():
         for start in range(0, len(files), _BATCH_IMAGES):
             images_NHWC = contract.read(files[start : start + _BATCH_IMAGES])
             parts.append(deployable(torch.from_numpy(images_NHWC)).numpy())
@@ -190,8 +217,9 @@ class _Work:
 
     def _family(self, width: Callable[[Layer], Width], in_float: frozenset[str]) -> Family:
         if (width, in_float) not in self._families:
+            title = f"Plan {len(self._families) + 1}"
             reporter, ranges = self._context.reporter, self._context.recipe.quantize.ranges
-            with reporter.track("Quantizing", self._planner.layers) as advance, reporter.library("calibration"):
+            with reporter.track(title, self._planner.layers) as advance, reporter.library("calibration"):
                 self._families[width, in_float] = Family(
                     self._planner, self._held_out, width, in_float, ranges, partial(advance, 1, "")
                 )

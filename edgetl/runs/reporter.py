@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from edgetl.runs.words import duration
+
 __all__ = ["Advance", "Reporter"]
 
 Advance = Callable[[int, str], None]
@@ -27,9 +29,19 @@ class Reporter:
     def say(self, text: str) -> None:
         """One line for the user."""
 
+    def expect(self, seconds: float, more: str = "") -> None:
+        """Say how long a stage will take; `more` stands behind the time."""
+        self.say(f"Expected time: {duration(seconds)}{more}.")
+
     @contextmanager
-    def track(self, title: str, total: int) -> Iterator[Advance]:  # noqa: ARG002  the drawing subclass uses them
-        """Show progress of `total` steps while inside."""
+    def track(self, title: str, total: int, *, even: bool = False) -> Iterator[Advance]:  # noqa: ARG002  subclasses do
+        """Show progress of `total` steps while inside.
+
+        Args:
+            title: What is done.
+            total: Steps in all.
+            even: Whether one step takes as long as another, so that the first ones tell the time of all.
+        """
         yield lambda _steps, _note: None
 
     @contextmanager

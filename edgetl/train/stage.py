@@ -8,7 +8,6 @@ from edgetl.data.loader import Order, worker_count
 from edgetl.data.views import Views
 from edgetl.errors import ConfigError
 from edgetl.runs.stage import StageContext, StageResult
-from edgetl.runs.words import duration
 from edgetl.train.backbone import is_linear
 from edgetl.train.balance import Balance, balance_of, say_balance
 from edgetl.train.estimate import decoding_seconds, training_seconds
@@ -125,4 +124,4 @@ def _say_what_to_expect(classifier: Classifier, training: Training, context: Sta
             processes=context.processes.count,
             decoding_s=decoding_s,
         )
-    context.reporter.say(f"Expected time: {duration(seconds)}.")
+    context.reporter.expect(seconds)

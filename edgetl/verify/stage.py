@@ -47,7 +47,7 @@ def run(context: StageContext) -> StageResult:
     files = [index.file(sample) for sample in samples]
     labels_N = np.array([sample.label for sample in samples], dtype=np.int64)
     outside = shortfalls_of(context.folder, Limits.of(context.recipe))
-    with context.reporter.track("Verify", len(artifacts) + 1) as advance:
+    with context.reporter.track("Verify", len(artifacts) + 1, even=True) as advance:
         reference_NK, runtime = _reference(context, files)
         advance(1, runtime)
         entries, predictions = [], {REFERENCE: reference_NK}

@@ -1,6 +1,7 @@
 """What is exported, converted for real: every promise about a float artifact, read from the file and its runtime."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import small_run
 import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from heard import Heard
 
 from edgetl.errors import RunFolderError
 from edgetl.export import stage as export
@@ -153,7 +155,9 @@ def test_tflite_takes_one_image_and_moves_no_axes(runs):
 def test_tflite_takes_as_many_images_as_the_recipe_says(runs, tmp_path):
     folder = runs["test_resnet"]
     settings = small_run.recipe(export={"formats": ["tflite"], "tflite_batch": 4})
-    result = export.run(small_run.context(folder, tmp_path, settings))
+    heard = Heard()
+    result = export.run(replace(small_run.context(folder, tmp_path, settings), reporter=heard))
+    assert [line for line in heard.lines if line.startswith("Expected time: ")], "conversion is silent for long"
     assert [each.named() for each in result.artifacts] == [
         {"file": "model.fp32.tflite", "format": "tflite", "precision": "fp32"}
     ]

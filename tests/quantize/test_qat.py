@@ -108,9 +108,9 @@ def test_the_last_rung_trains_once_for_all_formats(run, runner_inside, tmp_path,
     titles = []
 
     class Listener(Reporter):
-        def track(self, title, total):
+        def track(self, title, total, *, even=False):
             titles.append(title)
-            return super().track(title, total)
+            return super().track(title, total, even=even)
 
     assert RUNGS[-1] == "qat"
     settings = small_run.recipe(quantize={"rungs": ["qat"], "qat_epochs": 1, "max_drop": 1, "calibration_images": 32})

@@ -25,6 +25,13 @@ def test_a_plan_comes_back_as_it_was(tmp_path):
     assert (again.pixels, again.activations, again.dead) == (True, "static", ("x",))
 
 
+def test_whether_a_plan_is_known_can_be_asked(tmp_path):
+    Recall(tmp_path, "about").plan("key", lambda: PLAN)
+    assert Recall(tmp_path, "about").has_plan("key")
+    assert not Recall(tmp_path, "other").has_plan("key")
+    assert not FORGETFUL.has_plan("key")
+
+
 def test_a_judgement_comes_back_as_it_was(tmp_path):
     Recall(tmp_path).judgement("key", lambda: JUDGEMENT)
     assert Recall(tmp_path).judgement("key", never) == JUDGEMENT

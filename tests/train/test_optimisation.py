@@ -31,7 +31,7 @@ class Killed(Heard):
         self._after = after
 
     @contextmanager
-    def track(self, title, total):  # noqa: ARG002  the interface has both
+    def track(self, title, total, *, even=False):  # noqa: ARG002  the interface has all
         done = 0
 
         def advance(steps, _note):

@@ -28,7 +28,7 @@ class Watched(Heard):
         self._stop_after = stop_after
 
     @contextmanager
-    def track(self, title, total):
+    def track(self, title, total, *, even=False):  # noqa: ARG002  the interface has all
         done = 0
 
         def advance(steps, note):
