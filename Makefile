@@ -9,7 +9,7 @@ DEVICE := .venv-device
 PY39 := build/py39
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq
 
-.PHONY: help install demo test test-py39 drills lint bench clean
+.PHONY: help install demo test test-py39 drills docs lint bench clean
 
 help:  ## Show these targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ $(PY39)/.installed: tests/runner/py39.txt | $(STAMP)
 
 drills: install  ## Kill it, fill its disk, damage its files: minutes of faults that it survives
 	$(BIN)/pytest -m drill tests
+
+docs: install  ## Build the documentation as a site, in build/docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
 
 lint: install  ## Check style and types
 	$(BIN)/ruff check .

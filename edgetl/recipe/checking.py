@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from edgetl.errors import ConfigError
 from edgetl.recipe.section import Section
 
-__all__ = ["build", "description", "every_field", "fields_called", "nearest"]
+__all__ = ["allowed", "build", "description", "every_field", "fields_called", "nearest"]
 
 _USUAL = {
     "batch": "batch_size",
@@ -134,8 +134,12 @@ def description(owner: type[Section], key: str) -> str:
 def _expectation(owner: type[Section], key: str, problem: dict[str, Any]) -> str:
     if problem["type"] == "missing":
         return "is required"
-    schema = owner.model_json_schema()["properties"].get(key, {})
-    return f"expected {_allowed(schema)}, got {problem['input']!r}"
+    return f"expected {allowed(owner, key)}, got {problem['input']!r}"
+
+
+def allowed(owner: type[Section], key: str) -> str:
+    """The values that a field takes, in words."""
+    return _allowed(owner.model_json_schema()["properties"].get(key, {}))
 
 
 def _allowed(schema: dict[str, Any]) -> str:
@@ -161,5 +165,9 @@ def _bounds(schema: dict[str, Any]) -> str:
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     if low is not None and high is not None:
         strict = "exclusiveMinimum" in schema or "exclusiveMaximum" in schema
-        return f" between {low:g} and {high:g}" if strict else f" from {low:g} to {high:g}"
-    return f" of at least {low:g}" if low is not None else ""
+        return f" between {_plain(low)} and {_plain(high)}" if strict else f" from {_plain(low)} to {_plain(high)}"
+    return f" of at least {_plain(low)}" if low is not None else ""
+
+
+def _plain(bound: float) -> str:
+    return str(int(bound)) if float(bound).is_integer() else f"{bound:g}"
