@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from edgetl.bench.recommend import recommend
 from edgetl.bench.timings import read_timings
 from edgetl.devices.local import LocalDevice
 from edgetl.devices.measuring import predict
-from edgetl.errors import DataError, RunFolderError
+from edgetl.errors import DataError, RunFolderError, RunnerFailed
 from edgetl.runner.contract import Contract, load_image
 from edgetl.runner.errors import RunnerError, UnreadableImage
 from edgetl.runner.images import find_images
@@ -56,9 +57,9 @@ def answers_of(what: Path, images: Sequence[Path]) -> Answers:
         images: Files, and folders of them.
 
     Raises:
-        DataError: There is no such image, or a folder without any.
+        DataError: There is no such image, one cannot be read, or a folder has none.
         RunFolderError: It is no run folder, and no model file.
-        RunnerFailed: The file is no model that edgetl made, or an image cannot be read.
+        RunnerFailed: The file is no model that edgetl made.
     """
     try:
         found = tuple(find_images(images))
@@ -83,7 +84,11 @@ def _file_of(folder: RunFolder) -> Path | None:
 
 
 def _by_file(file: Path, images: tuple[Path, ...]) -> Answers:
-    probabilities_NK, facts = predict(LocalDevice(), file, images, threads=1)
+    try:
+        probabilities_NK, facts = predict(LocalDevice(), file, images, threads=1)
+    except RunnerFailed:
+        _check_readable(images)
+        raise
     return Answers(file, images, Contract.from_json(facts["contract"]).labels, probabilities_NK)
 
 
@@ -106,10 +111,16 @@ def _by_network(folder: RunFolder, images: tuple[Path, ...]) -> Answers:
 
 def _preprocessed(images: Sequence[Path], contract: Contract) -> NDArray[np.uint8]:
     """Images as the network takes them, `uint8 (N, H, W, 3)`."""
-    rows = []
+    return np.stack([contract.preprocess(_loaded(image)) for image in images])
+
+
+def _check_readable(images: Sequence[Path]) -> None:
     for image in images:
-        try:
-            rows.append(contract.preprocess(load_image(image)))
-        except UnreadableImage as cause:
-            raise DataError(f"{image}: cannot be read as an image ({cause})") from cause
-    return np.stack(rows)
+        _loaded(image)
+
+
+def _loaded(image: Path) -> Image.Image:
+    try:
+        return load_image(image)
+    except UnreadableImage as cause:
+        raise DataError(f"{image}: cannot be read as an image ({cause})") from cause

@@ -32,13 +32,15 @@ def check(plan: Sequence[PlannedRun], reporter: Reporter, *, force: bool = False
     for run, _ in folders:
         check_installed(run)
     training = [(run, folder) for run, folder in folders if run.kind in run.stages]
+    untrained = [run for run, folder in training if not _was_trained(run, folder)]
+    for run in untrained:
+        _check_names(run, plan)
     _look_at_data(training, reporter)
     for run, folder in training:
         if not force:
             _check_overwriting(run, folder)
-    for run, folder in training:
-        if not _was_trained(run, folder):
-            _check_network(run, plan, reporter)
+    for run in untrained:
+        _check_network(run, plan, reporter)
 
 
 def check_installed(run: PlannedRun) -> None:
@@ -68,6 +70,17 @@ def _look_at_data(runs: Sequence[tuple[PlannedRun, RunFolder]], reporter: Report
     new = [run for run, folder in runs if (folder.stage("data") or {}).get("fingerprint") != fingerprint(run.recipe)]
     for sentence in filter(None, dict.fromkeys(layout(run.recipe) for run in new)):
         reporter.say(sentence)
+
+
+def _check_names(run: PlannedRun, plan: Sequence[PlannedRun]) -> None:
+    """Make sure that there are such networks and files, before the weights of another one are looked for."""
+    from edgetl.zoo.names import resolve
+    from edgetl.zoo.weights import weights_file
+
+    if run.network.model != AUTO:
+        resolve(run.network.model)
+        if not _is_made_by(plan, run.network):
+            weights_file(run.network.weights)
 
 
 def _check_network(run: PlannedRun, plan: Sequence[PlannedRun], reporter: Reporter) -> None:

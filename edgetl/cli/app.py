@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.exceptions import TyperException
 
-from edgetl.cli.usage import UsageFault, Verb, Verbs, fault_of
+from edgetl.cli.usage import UsageFault, Verb, Verbs, fault_of, verb_meant
 from edgetl.errors import EdgetlError, ProofFailed, ProofUndecided, is_storage_fault
 
 __all__ = ["app", "main", "verb"]
@@ -97,7 +97,7 @@ def help_page(
         command = commands[verb]
         print(command.get_help(command.make_context(verb, [], parent=program, resilient_parsing=True)))
     else:
-        raise UsageFault(f"{verb}: no such command. Known: {', '.join(n for n in commands if n != 'help')}.")
+        raise UsageFault(f"{verb}: no such command. {verb_meant(verb, [name for name in commands if name != 'help'])}")
 
 
 def _fail(error: EdgetlError) -> None:

@@ -1,5 +1,6 @@
 """Verbs that need no run: runs, targets, doctor, init."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,6 +106,8 @@ def init(
     from edgetl.recipe.template import recipe_template
     from edgetl.runs.files import write_atomic
 
+    if file.is_dir():
+        raise ConfigError(str(file), "is a folder", hint=f"For its images, type: edgetl init recipe.yaml --data {file}")
     if file.exists():
         raise ConfigError(str(file), "already exists", hint="Choose another name, or delete it first.")
     if not file.parent.is_dir():
@@ -114,6 +117,8 @@ def init(
     if json:
         print_json({"recipe": str(file)})
         return
+    if data and data != "digits" and not Path(data).expanduser().is_dir():
+        print(f"edgetl: {data}: no such folder yet.", file=sys.stderr)
     first = "" if data else f"write the place of your images behind 'path:' in it ({_PHOTOS!r} for now), then "
     print(f"Wrote {file}. Now: {first}edgetl run {file}")
 

@@ -111,8 +111,13 @@ def _is_recipe(what: Path) -> bool:
     """Whether it is the file of a recipe rather than a folder of images."""
     if what.suffix in (".yaml", ".yml"):
         return True
+    if (what / "manifest.json").is_file():
+        hint = "With it go on export, quantize, verify, bench, explain and report."
+        raise ConfigError(str(what), "is a run folder, not one of images", hint=hint)
     if what.is_dir() or str(what) == "digits":
         return False
+    if what.suffix in (".zip", ".tar", ".gz", ".tgz") and what.exists():
+        raise ConfigError(str(what), "is packed", hint="Unpack it, and give the folder.")
     if what.exists():
         raise ConfigError(str(what), "is neither a folder of images nor a recipe (.yaml)")
     hint = "Your images are class folders in a folder: photos/cat, photos/dog. 'edgetl init' writes a recipe."

@@ -8,7 +8,7 @@ from typer.exceptions import TyperException
 
 from edgetl.errors import EdgetlError
 
-__all__ = ["UsageFault", "Verb", "Verbs", "fault_of"]
+__all__ = ["UsageFault", "Verb", "Verbs", "fault_of", "verb_meant"]
 
 _SYNONYMS = {
     "benchmark": "bench",
@@ -23,10 +23,25 @@ _SYNONYMS = {
     "ls": "runs",
     "new": "init",
     "test": "verify",
+    "serve": "predict",
     "train": "finetune",
     "validate": "verify",
 }
 """What other tools call a command."""
+
+_INT8 = "'edgetl run' writes int8 files unasked; for a run that has none, type 'edgetl quantize RUN'."
+_INSTEAD = {
+    "--int8": _INT8,
+    "--quantize": _INT8,
+    "--gpu": "A GPU trains where PyTorch finds one; files are timed on the CPU.",
+    "--device": "A GPU trains where PyTorch finds one; files are timed on the CPU. To export for a device: --target.",
+    "--cuda": "A GPU trains where PyTorch finds one; files are timed on the CPU.",
+    "-e": "Type --epochs N.",
+    "-b": "Type --batch-size N.",
+    "-d": "Type --data FOLDER, or the folder alone.",
+    "-t": "Type --target DEVICE.",
+}
+"""Options of other tools, with what to type or to know."""
 
 _OWN_SECTION = {"finetune": "teacher"}
 """Section of the recipe that an option without one means, where it is not the student."""
@@ -56,7 +71,7 @@ class Verbs(TyperGroup):
         word, known = args[0], list(self.commands)
         if word in known or word.startswith("-"):
             return super().resolve_command(ctx, args)
-        raise UsageFault(f"{word}: no such command. {_verb_meant(word, known)}")
+        raise UsageFault(f"{word}: no such command. {verb_meant(word, known)}")
 
 
 def fault_of(error: TyperException) -> UsageFault:
@@ -74,6 +89,9 @@ def fault_of(error: TyperException) -> UsageFault:
         name = parameter.metavar or parameter.name
         return UsageFault(f"{verb}: {name} is missing: {_described(parameter)}. {_see(path)}")
     text = error.format_message().rstrip(".")
+    if "unexpected extra argument" in text:
+        extra = text.rpartition("(")[2].rstrip(")")
+        return UsageFault(f"{verb}: {extra} is one value too many. {_see(path)}")
     return UsageFault(f"{verb}: {text[:1].lower()}{text[1:]}. {_see(path)}")
 
 
@@ -96,9 +114,12 @@ def _nothing(ctx: Any) -> None:  # noqa: ARG001  the library names it
     return None
 
 
-def _verb_meant(word: str, known: list[str]) -> str:
+def verb_meant(word: str, known: list[str]) -> str:
+    """What an unknown command may have meant, in a sentence."""
     from edgetl.recipe.checking import nearest
 
+    if word.lower() == "version":
+        return "Did you mean 'edgetl --version'?"
     wanted = _SYNONYMS.get(word.lower())
     near = [wanted] if wanted in known else nearest(word.lower(), [*known, *_SYNONYMS])
     if near:
@@ -129,8 +150,9 @@ def _option_meant(option: str, context: Any) -> str:
     if others:
         quoted = [f"'edgetl {name}'" for name in others]
         return f"{', '.join(quoted)} {'has' if len(others) == 1 else 'have'} it."
-    near = nearest(option, own)
-    return f"Did you mean {near[0]}?" if near else _see(context.command_path)
+    if instead := _INSTEAD.get(option):
+        return instead
+    return _see(context.command_path)
 
 
 def _described(parameter: Any) -> str:

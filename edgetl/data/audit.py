@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgetl.data.folder import KINDS, ImageFile, Listing
 from edgetl.errors import DataError
+from edgetl.runs.words import counted
 
 __all__ = ["check_classes", "check_conflicts", "check_counts", "check_coverage", "check_readable"]
 
@@ -38,7 +39,8 @@ def check_classes(listing: Listing) -> None:
 
 def _loose(listing: Listing) -> str:
     """What lies in a folder without class folders."""
-    images = f"{len(listing.strays)} images lie directly in it" if listing.strays else ""
+    lie = "lies" if len(listing.strays) == 1 else "lie"
+    images = f"{counted(len(listing.strays), 'image')} {lie} directly in it" if listing.strays else ""
     tables = f"{', '.join(listing.tables[:_SHOWN])} cannot be read" if listing.tables else ""
     return "; ".join(part for part in (images, tables) if part)
 

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from edgetl.data.audit import check_classes
 from edgetl.data.digits import DIGITS, digits_folder
 from edgetl.data.folder import Listing, described, list_images, list_unsorted
 from edgetl.data.index import INDEX_FILE, ImageIndex, read_index
@@ -66,11 +67,13 @@ def layout(recipe: Recipe) -> str:
     """What the user's images are, in a line, without opening any; empty for the embedded ones.
 
     Raises:
-        DataError: There is no such folder, or its classes are ambiguous.
+        DataError: There is no such folder, it has no classes, or they are ambiguous.
     """
     if recipe.data.path == DIGITS:
         return ""
-    return described(_listed(recipe))
+    listing = _listed(recipe)
+    check_classes(listing)
+    return described(listing)
 
 
 def fingerprint(recipe: Recipe) -> str:

@@ -94,13 +94,16 @@ def target_text(name: str) -> str:
     return _file(name).read_text(encoding="utf-8")
 
 
+_OTHERS = "Known targets: {}. For another device, start from one: edgetl targets rpi4 > mine.yaml"
+
+
 def _file(name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
         return Path(name)
     names = [file.stem for file in sorted(_folder().glob("*.yaml"))]
     if name not in names:
         near = nearest(name, names, 3)
-        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Known targets: {', '.join(names)}."
+        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else _OTHERS.format(", ".join(names))
         raise ConfigError("target", f"no target named {name!r}", hint=hint)
     return _folder() / f"{name}.yaml"
 

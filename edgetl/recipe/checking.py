@@ -115,8 +115,10 @@ def _meant(section: type[Section], owner: type[Section], key: str, place: str) -
         return _did_you_mean([wanted])
     if named := fields_called(section, key, place):
         return _did_you_mean(named)
-    if near := nearest(key, list(dict.fromkeys([*owner.model_fields, *everywhere]))):
-        return _did_you_mean(near if near[0] in owner.model_fields else everywhere[near[0]])
+    if near := nearest(key, list(owner.model_fields), cutoff=0.6):
+        return _did_you_mean(near)
+    if near := nearest(key, list(everywhere), cutoff=0.75):  # elsewhere, a likeness means less
+        return _did_you_mean(everywhere[near[0]])
     return "Known keys: " + ", ".join(owner.model_fields) + "."
 
 

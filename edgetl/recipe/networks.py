@@ -24,6 +24,8 @@ usual_weights = with_usual_names({"imagenet": "default", "pretrained": "default"
 """'default' and 'none' for what other tools call them."""
 
 Strategy = Literal["auto", "features", "partial", "gradual", "full", "lpft", "lora"]
+_usual_strategy = with_usual_names({"head": "features", "linear": "features", "frozen": "features", "all": "full"})
+"""Strategies for what other tools call them."""
 
 
 class ModelConfig(Section):
@@ -38,7 +40,7 @@ class ModelConfig(Section):
     small_images: Literal["auto", "keep"] = "auto"
     """'auto' takes strides out of the stem until the last feature map is at least 3 x 3; 'keep' never does."""
 
-    strategy: Strategy = "auto"
+    strategy: Annotated[Strategy, BeforeValidator(_usual_strategy)] = "auto"
     """How much is trained: features, partial, gradual, full, lpft, lora, or auto, which tries (docs/transfer.md)."""
 
     train_from: Annotated[str, BeforeValidator(as_text)] = "auto"

@@ -7,7 +7,7 @@ from edgetl.errors import ConfigError
 
 __all__ = ["check_not_of_digits", "digits_recipe", "preset_values", "read_losses", "read_minutes"]
 
-_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_TIME = re.compile(r"(?:(\d+) ?h)? ?(?:(\d+) ?m(?:in)?)? ?(?:(\d+) ?s)?")
 
 # Handwritten digits are 8 x 8 pixels, must not be mirrored, and have no pretrained teacher.
 _DIGITS: dict[str, Any] = {

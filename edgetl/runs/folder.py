@@ -84,7 +84,9 @@ class RunFolder:
             raise RunFolderError(f"{path}: no such run folder. 'edgetl run' or 'edgetl distill' makes one")
         file = path / _MANIFEST
         if not file.is_file():
-            raise RunFolderError(f"{path}: no {_MANIFEST} here, so this is not a run folder of edgetl")
+            inner = next(iter(sorted(path.glob(f"*/{_MANIFEST}"))), None)
+            hint = f". Give one of those in it, such as {inner.parent}" if inner else ""
+            raise RunFolderError(f"{path}: no {_MANIFEST} here, so this is not a run folder of edgetl{hint}")
         manifest = _read(file)
         version = manifest["schema_version"]
         if version > MANIFEST_SCHEMA:

@@ -112,7 +112,7 @@ def test_later_stages_alone_follow_the_same_recipe(distill, latency):
     trained = distill(**sections)[0].manifest["recipe"]
     folder, lines = distill(stages=("export",), **sections)
     assert folder.manifest["recipe"] == trained
-    assert [line.split(" in ")[0] for line in lines] == ["export: done"]
+    assert [line.split(" in ")[0] for line in lines if not line.startswith("Expected time")] == ["export: done"]
 
 
 def test_killed_while_it_prunes_it_goes_on(distill, latency, monkeypatch):
