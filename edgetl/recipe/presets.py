@@ -5,7 +5,7 @@ from typing import Any
 
 from edgetl.errors import ConfigError
 
-__all__ = ["check_not_of_digits", "digits_recipe", "preset_values", "read_losses", "read_minutes"]
+__all__ = ["PRESETS", "check_not_of_digits", "digits_recipe", "preset_values", "read_losses", "read_minutes"]
 
 _TIME = re.compile(r"(?:(\d+) ?h)? ?(?:(\d+) ?m(?:in)?)? ?(?:(\d+) ?s)?")
 
@@ -43,7 +43,7 @@ def check_not_of_digits(data: dict[str, Any], place: str) -> None:
 
 
 # How much training buys the student; docs/distillation.md has what each gains and costs.
-_PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"student.epochs": 15, "student.resize_from": 0.6},
     "balanced": {"student.epochs": 60, "student.resize_from": 0.6},
     "patient": {
@@ -61,10 +61,10 @@ def preset_values(name: str) -> dict[str, Any]:
     Raises:
         ConfigError: There is no such preset.
     """
-    if name not in _PRESETS:
+    if name not in PRESETS:
         hint = "A recipe's file is given without the flag." if name.endswith((".yaml", ".yml")) else ""
-        raise ConfigError("--recipe", f"expected one of {', '.join(_PRESETS)}, got {name!r}", hint=hint)
-    return dict(_PRESETS[name])
+        raise ConfigError("--recipe", f"expected one of {', '.join(PRESETS)}, got {name!r}", hint=hint)
+    return dict(PRESETS[name])
 
 
 def read_losses(text: str) -> dict[str, Any]:
